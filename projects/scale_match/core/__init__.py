@@ -1,0 +1,1 @@
+"""The method in NumPy and the standard library: no file, no logger, no framework."""

@@ -1,0 +1,1 @@
+"""The input side for Detectron2: data sets, augmentation, mapper, loader."""

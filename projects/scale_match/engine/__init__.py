@@ -1,0 +1,1 @@
+"""Training, testing and the sessions around them."""

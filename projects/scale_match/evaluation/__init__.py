@@ -1,0 +1,1 @@
+"""The Detectron2 evaluator of AP50_tiny."""

@@ -1,0 +1,1 @@
+"""Tiled inference around any Detectron2 model."""

@@ -1,0 +1,1 @@
+"""Detectors for tiny objects on Detectron2."""

@@ -1,0 +1,1 @@
+"""Tables, plots and pictures from core values and files."""

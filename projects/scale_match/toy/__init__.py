@@ -1,0 +1,1 @@
+"""Drawn data sets for the quickstart and the tests."""
