@@ -1,0 +1,119 @@
+"""Every yacs key of the project with its default, below ``cfg.SCALE_MATCH``.
+
+The Lazy configs (``configs/common``) state the same facts as arguments of the same constructors.
+"""
+
+from detectron2.config import CfgNode
+
+__all__ = ["add_scale_match_config"]
+
+
+def add_scale_match_config(cfg: CfgNode) -> None:
+    """Adds the keys of this project to detectron2's default config, in place.
+
+    A file name in a key that is relative and does not exist in the current folder is looked up
+    below detectron2's data root (``scale_match.storage.locations.resolve_data_path``).
+
+    Args:
+        cfg: What ``detectron2.config.get_cfg`` returns.
+    """
+    cfg.SCALE_MATCH = CfgNode()
+    _add_policy_keys(cfg.SCALE_MATCH)
+    _add_data_keys(cfg.SCALE_MATCH)
+    _add_model_keys(cfg.SCALE_MATCH)
+    _add_tile_keys(cfg.SCALE_MATCH)
+    _add_solver_keys(cfg.SCALE_MATCH)
+    cfg.SCALE_MATCH.EVAL = CfgNode()
+    # Detections per image that average precision looks at; the last one gives AP50_tiny.
+    cfg.SCALE_MATCH.EVAL.MAX_DETS = [200, 1000]
+
+
+def _add_policy_keys(node: CfgNode) -> None:
+    """Keys that choose the scale of a training image; they replace the resize."""
+    # "none", "sm" (Scale Match: a drawn size) or "msm" (monotone: the size of equal rank).
+    node.POLICY = "none"
+    # Whose object sizes to imitate: a COCO file or a saved histogram.
+    node.TARGET = ""
+    # "msm" only: whose object sizes are ranked; "" = the training annotations.
+    node.SOURCE = ""
+    # Bins of the size histogram, the two tail bins included.
+    node.BINS = 100
+    # Equal bins of the logarithm of the size instead of the size.
+    node.LOG = False
+    # Share of the boxes in the two tail bins together; negative = 2 / BINS.
+    node.EXCEPT_RATE = -1.0
+    # Least and greatest factor by which an image is resized.
+    node.SCALE_RANGE = [0.1, 1.0]
+    # Factor of an image without a box, or whose draws were all out of range.
+    node.DEFAULT_SCALE = 0.25
+    # Draws of "sm" before DEFAULT_SCALE is taken.
+    node.MAX_TRIES = 5
+    # A drawn factor out of SCALE_RANGE: "clip" it or take DEFAULT_SCALE ("default").
+    node.OUT_OF_RANGE = "clip"
+
+
+def _add_data_keys(node: CfgNode) -> None:
+    """Keys that name a data set by its files, without Python."""
+    node.DATA = CfgNode()
+    # COCO file to train on, whole images or tiles; when set it replaces DATASETS.TRAIN.
+    node.DATA.TRAIN_ANNOTATIONS = ""
+    # The folder of its images.
+    node.DATA.TRAIN_IMAGES = ""
+    # COCO file to evaluate on; when set it replaces DATASETS.TEST.
+    node.DATA.TEST_ANNOTATIONS = ""
+    # The folder of its images.
+    node.DATA.TEST_IMAGES = ""
+    # False = images keep their size in training and testing, as on TinyPerson.
+    # True = the resize of INPUT.MIN_SIZE_*; in training a POLICY takes its place.
+    node.DATA.RESIZE = False
+
+
+def _add_model_keys(node: CfgNode) -> None:
+    """Keys of the pyramid; stock keys that say the same are derived from them."""
+    node.MODEL = CfgNode()
+    # Strides of the levels that detect, from the finest on; each twice the one before.
+    node.MODEL.STRIDES = [4, 8, 16, 32, 64]
+    # Side of the smallest square anchor of a level in units of its stride.
+    node.MODEL.ANCHOR_SCALE = 2.0
+    # Anchor sizes per level, 2 ** (1 / n) apart.
+    node.MODEL.SCALES_PER_OCTAVE = 3
+    # Height over width of the anchors, at equal area.
+    node.MODEL.ASPECT_RATIOS = [0.5, 1.0, 2.0]
+    # "num_positives" as mmdetection, or "moving_average" as detectron2.
+    node.MODEL.LOSS_NORMALIZER = "num_positives"
+
+
+def _add_tile_keys(node: CfgNode) -> None:
+    """Keys of inference on tiles (``scale_match.inference.tiled_model``)."""
+    node.TILES = CfgNode()
+    # False = the model sees whole images.
+    node.TILES.ENABLED = True
+    # Width and height of a tile in pixels.
+    node.TILES.SIZE = [640, 512]
+    # Least overlap of neighbours in x and y in pixels.
+    node.TILES.OVERLAP = [100, 100]
+    # "joint" (one suppression over all candidates of an image), "per_tile" (one per tile, then one
+    # over what is left), or "auto" (joint where the model's own suppression can be switched off).
+    node.TILES.MERGE = "auto"
+    # Detections of a class that overlap a better one by more IoU than this are dropped.
+    node.TILES.NMS_THRESH = 0.5
+    # Detections kept per image.
+    node.TILES.MAX_DETECTIONS = 1000
+    # "per_tile" only: detections kept per tile; 0 = TEST.DETECTIONS_PER_IMAGE.
+    node.TILES.MAX_DETECTIONS_PER_TILE = 0
+    # Tiles in one call of the model.
+    node.TILES.BATCH_SIZE = 4
+
+
+def _add_solver_keys(node: CfgNode) -> None:
+    """Keys of the schedule that detectron2's SOLVER cannot say."""
+    node.SOLVER = CfgNode()
+    # Passes over the training set; 0 = SOLVER.MAX_ITER counts. A changed MAX_ITER wins.
+    node.SOLVER.EPOCHS = 0
+    # Epochs after which the learning rate is multiplied by SOLVER.GAMMA, when EPOCHS counts.
+    node.SOLVER.STEP_EPOCHS = [8, 11]
+    # Greatest L2 norm of all gradients together; 0 = no clipping. SOLVER.CLIP_GRADIENTS clips
+    # each parameter by itself, which is something else.
+    node.SOLVER.CLIP_GLOBAL_NORM = 0.0
+    # "sgd" (SOLVER.MOMENTUM, WEIGHT_DECAY) or "adamw" (SOLVER.WEIGHT_DECAY).
+    node.SOLVER.OPTIMIZER = "sgd"
