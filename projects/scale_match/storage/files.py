@@ -133,9 +133,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot("write", path, error) from error
+    try:
         yield temporary
         os.replace(temporary, path)  # noqa: PTH105 - the one call that must not be half done
     except OSError as error:
+        if error.filename not in (None, temporary, str(temporary)):
+            raise  # the block failed with another file
         raise _cannot("write", path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
