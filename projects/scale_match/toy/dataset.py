@@ -44,16 +44,16 @@ class ToySettings:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise InputError(f"The toy data's seed must not be negative, but is {self.seed}.")
+            raise InputError(f"the toy data's seed must not be negative, but is {self.seed}")
         for name in ("source_images", "target_train", "target_test"):
             if getattr(self, name) < 1:
                 raise InputError(
-                    f"The toy data's {name} must be at least 1, but is {getattr(self, name)}."
+                    f"the toy data's {name} must be at least 1, but is {getattr(self, name)}"
                 )
         if self.target_test > MAX_TEST_IMAGES:
             raise InputError(
-                f"The toy data's target_test must be at most {MAX_TEST_IMAGES}, "
-                f"but is {self.target_test}."
+                f"the toy data's target_test must be at most {MAX_TEST_IMAGES}, "
+                f"but is {self.target_test}"
             )
 
 
