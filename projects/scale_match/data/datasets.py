@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from scale_match.core.errors import InputError
-from scale_match.core.records import Annotations, ImageRecord
+from scale_match.core.records import Annotations, FloatArray, ImageRecord
 from scale_match.storage.annotations import read_annotations
 
 __all__ = [
     "category_ids",
     "check_image_files",
     "check_trainable",
+    "is_left_out",
     "load_dicts",
     "register_coco_file",
+    "xywh_boxes",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -144,8 +146,7 @@ def check_trainable(dicts: Sequence[dict[str, Any]]) -> None:
     """Refuse a data set without a box to train on; say once how many boxes have zero size.
 
     Args:
-        dicts: Data set dictionaries; boxes with width and height as their last two numbers
-            (XYWH_ABS), as :func:`load_dicts` makes them.
+        dicts: Data set dictionaries, as :func:`load_dicts` makes them.
 
     Raises:
         InputError: There is no image, or every box is crowd, ignored, uncertain or of zero size.
@@ -153,9 +154,8 @@ def check_trainable(dicts: Sequence[dict[str, Any]]) -> None:
     if not dicts:
         raise InputError("the data set to train on has no image at all")
     boxes = [box for entry in dicts for box in entry.get("annotations", ())]
-    sides = np.array([box["bbox"][2:] for box in boxes], np.float64).reshape(-1, 2)  # (N, 2)
-    empty = (sides <= 0).any(axis=1)
-    left_out = np.array([leaves_out(box) for box in boxes], np.bool_)
+    empty = (xywh_boxes(boxes)[:, 2:] <= 0).any(axis=1)
+    left_out = np.array([is_left_out(box) for box in boxes], np.bool_)
     where = f"{len(dicts)} images, the first of which is {dicts[0]['file_name']}"
     if empty.any():
         _logger.warning(
@@ -171,9 +171,26 @@ def check_trainable(dicts: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def leaves_out(box: dict[str, Any]) -> bool:
+def is_left_out(annotation: Mapping[str, Any]) -> bool:
     """Whether training leaves an annotation out by its flags; its area becomes background."""
-    return bool(box.get("iscrowd", 0) or box.get("gt_ignore") or box.get("uncertain"))
+    return bool(
+        annotation.get("iscrowd", 0) or annotation.get("gt_ignore") or annotation.get("uncertain")
+    )
+
+
+def xywh_boxes(annotations: Sequence[Mapping[str, Any]]) -> FloatArray:
+    """The boxes of annotation dictionaries as XYWH_ABS doubles, (N, 4).
+
+    Raises:
+        InputError: A ``bbox_mode`` is neither XYWH_ABS nor XYXY_ABS.
+    """
+    boxes = np.array([box["bbox"] for box in annotations], np.float64).reshape(-1, 4)  # (N, 4)
+    modes = np.array([box["bbox_mode"] for box in annotations], np.int64)  # (N,)
+    corners = modes == BoxMode.XYXY_ABS
+    if not (corners | (modes == BoxMode.XYWH_ABS)).all():
+        raise InputError("every bbox_mode of the training data must be XYWH_ABS or XYXY_ABS")
+    boxes[corners, 2:] -= boxes[corners, :2]
+    return boxes
 
 
 def _image_dict(image: ImageRecord, image_dir: str | os.PathLike[str]) -> dict[str, Any]:

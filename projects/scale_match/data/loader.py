@@ -1,0 +1,109 @@
+"""Loaders that give every process and every worker its share of one fixed sequence of batches.
+
+Detectron2's own train loader is not used: its sampler does not know the epoch, which the draw of
+Scale Match needs, and its arguments differ between versions.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from detectron2.data import DatasetFromList, build_detection_test_loader
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+
+from scale_match.data.datasets import check_trainable
+from scale_match.data.epochs import EpochBatchSampler, EpochPlan
+
+__all__ = ["EpochDataLoader", "build_test_loader", "build_train_loader"]
+
+_Sample = dict[str, Any]
+_Mapper = Callable[[_Sample], _Sample]
+
+
+class _EpochDataset(Dataset[_Sample]):
+    """Maps the numbers of :class:`EpochBatchSampler`; the mapper finds the epoch in the dict."""
+
+    def __init__(self, dicts: Sequence[_Sample], mapper: _Mapper) -> None:
+        # Serialised once, into one array: forked workers share it instead of copying the list.
+        self._dicts = DatasetFromList(list(dicts), copy=False, serialize=True)
+        self._mapper = mapper
+
+    def __getitem__(self, number: int) -> _Sample:
+        epoch, index = divmod(number, len(self._dicts))
+        return self._mapper({**self._dicts[index], "epoch": epoch})
+
+
+class EpochDataLoader(DataLoader[list[_Sample]]):
+    """An endless loader of batches (lists of mapped dicts) that knows how long an epoch is.
+
+    Attributes:
+        iterations_per_epoch: Batches that make an epoch.
+    """
+
+    def __init__(self, dataset: Dataset[_Sample], sampler: EpochBatchSampler, num_workers: int):
+        self.iterations_per_epoch = sampler.plan.batches_per_epoch
+        super().__init__(
+            dataset,  # type: ignore[arg-type] # batches are lists of what the data set gives
+            batch_sampler=sampler,
+            num_workers=num_workers,
+            collate_fn=list,
+            # Without its own generator a loader draws a base seed from torch's global one.
+            generator=torch.Generator().manual_seed(sampler.plan.seed),
+        )
+
+
+def build_train_loader(
+    dicts: Sequence[_Sample],
+    mapper: _Mapper,
+    *,
+    total_batch_size: int,
+    seed: int,
+    start_iteration: int = 0,
+    num_workers: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
+) -> EpochDataLoader:
+    """A loader whose batches are a function of (seed, iteration), and of nothing else.
+
+    Neither the number of workers nor that of processes nor a resume changes what an iteration
+    trains on. An iterator starts at ``start_iteration``; make one, and keep it.
+
+    Args:
+        dicts: Data set dictionaries with ``width`` and ``height``.
+        mapper: Called with a dictionary that also has ``epoch``.
+        total_batch_size: Images per iteration over all processes.
+        seed: Seed of the order; not negative, the same in all processes.
+        start_iteration: First iteration; that of the checkpoint in a resumed run.
+        num_workers: Loading processes; 0 loads in this one.
+        rank: This process; by default detectron2's.
+        world_size: Number of processes; by default detectron2's.
+
+    Raises:
+        InputError: There is no image, no box to train on, or the batch cannot be shared equally.
+    """
+    check_trainable(dicts)
+    plan = EpochPlan.from_dicts(dicts, total_batch=total_batch_size, seed=seed)
+    sampler = EpochBatchSampler(
+        plan,
+        rank=comm.get_rank() if rank is None else rank,
+        world_size=comm.get_world_size() if world_size is None else world_size,
+        start_iteration=start_iteration,
+    )
+    return EpochDataLoader(_EpochDataset(dicts, mapper), sampler, num_workers)
+
+
+def build_test_loader(
+    dicts: Sequence[_Sample], mapper: _Mapper, *, num_workers: int = 0
+) -> DataLoader[list[_Sample]]:
+    """Every image once, in order, one per batch; processes take equal parts (detectron2's loader).
+
+    Args:
+        dicts: Data set dictionaries.
+        mapper: A mapper made with ``is_train=False``.
+        num_workers: Loading processes; 0 loads in this one.
+    """
+    loader: DataLoader[list[_Sample]] = build_detection_test_loader(
+        list(dicts), mapper=mapper, num_workers=num_workers
+    )
+    return loader
