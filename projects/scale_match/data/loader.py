@@ -41,7 +41,9 @@ class EpochDataLoader(DataLoader[list[_Sample]]):
         iterations_per_epoch: Batches that make an epoch.
     """
 
-    def __init__(self, dataset: Dataset[_Sample], sampler: EpochBatchSampler, num_workers: int):
+    def __init__(
+        self, dataset: Dataset[_Sample], sampler: EpochBatchSampler, num_workers: int
+    ) -> None:
         self.iterations_per_epoch = sampler.plan.batches_per_epoch
         super().__init__(
             dataset,  # type: ignore[arg-type] # batches are lists of what the data set gives
