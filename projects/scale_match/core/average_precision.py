@@ -1,0 +1,219 @@
+"""Average precision for tiny objects: AP50_tiny and its relatives.
+
+The protocol is that of the TinyPerson benchmark, whose rules and numbers the oracle README ("AP")
+states: size ranges by sqrt(area), ignored regions that absorb detections by the share of the
+detection inside them, IoU thresholds 0.25, 0.5 and 0.75. docs/metrics.md explains it by example.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from scale_match.core.ap_outcomes import (
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
+    OutcomeArray,
+    Outcomes,
+    find_outcomes,
+)
+from scale_match.core.ap_result import ApResult, MatchRecord
+from scale_match.core.errors import InputError
+from scale_match.core.ranking import (
+    RankedDetections,
+    RankedGroundTruth,
+    rank_detections,
+    rank_ground_truth,
+)
+from scale_match.core.records import Annotations, DetectionTable, FloatArray, IntArray
+
+__all__ = [
+    "IOU_THRESHOLDS",
+    "MAX_DETS",
+    "RECALL_LEVELS",
+    "SIZE_RANGES",
+    "evaluate_average_precision",
+]
+
+SIZE_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "all": (1.0, 1e5),
+        "tiny": (1.0, 20.0),
+        "tiny1": (1.0, 8.0),
+        "tiny2": (8.0, 12.0),
+        "tiny3": (12.0, 20.0),
+        "small": (20.0, 32.0),
+        "reasonable": (32.0, 1e5),
+    }
+)
+"""Label -> smallest and largest sqrt(area) in pixels; both belong to the range."""
+
+IOU_THRESHOLDS = (0.25, 0.5, 0.75)
+MAX_DETS = (200, 1000)
+
+# These doubles and no others: the 58th is 0.5700000000000001.
+RECALL_LEVELS: FloatArray = np.linspace(0.0, 1.0, 101)
+
+
+def evaluate_average_precision(
+    annotations: Annotations,
+    detections: DetectionTable,
+    *,
+    max_dets: Sequence[int] = MAX_DETS,
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
+    size_ranges: Mapping[str, tuple[float, float]] = SIZE_RANGES,
+    reference_bugs: bool = False,
+) -> ApResult:
+    """Evaluate detections by average precision and recall.
+
+    All arithmetic is in double precision. Time and memory grow linearly with the detections.
+
+    Args:
+        annotations: Ground truth. All its images count, with and without detections.
+        detections: In any order; among equal scores of an image and category the earlier wins.
+            Those of categories that ``annotations`` does not declare are dropped.
+        max_dets: How many detections of an image and category take part, best first; every
+            value gives a set of results.
+        iou_thresholds: At which IoU a detection has found an object.
+        size_ranges: Label -> smallest and largest sqrt(area) in pixels.
+        reference_bugs: Repeat the authors' error with annotation id 0 (oracle README,
+            "Oddities"): what is matched to it is no true positive.
+
+    Returns:
+        The values, with what happened to every detection.
+
+    Raises:
+        InputError: If an option is out of range, or a detection or annotation belongs to an
+            image that is not listed, or a box or score is not finite.
+    """
+    _check_options(max_dets, iou_thresholds, size_ranges)
+    ground_truth = rank_ground_truth(annotations)
+    ranked = rank_detections(
+        detections, ground_truth, limit=max(max_dets), source=annotations.source
+    )
+    outcomes = find_outcomes(
+        ranked,
+        ground_truth,
+        iou_thresholds,
+        list(size_ranges.values()),
+        id_zero_bug=reference_bugs,
+    )
+    record = _record(ranked, ground_truth, outcomes)
+    num_categories = len(ground_truth.category_ids)
+    num_targets = _targets_per_category(record, num_categories)
+    shape = (len(max_dets), len(size_ranges), len(iou_thresholds), num_categories)
+    precision = np.full((*shape, len(RECALL_LEVELS)), -1.0)
+    recall = np.full(shape, -1.0)
+    num_outcomes = np.zeros((*shape, 3), dtype=np.int64)
+    for d, r, t, k in np.ndindex(shape):
+        part = slice(record.starts[k], record.starts[k + 1])
+        outcome = record.outcomes[r, t, part][record.ranks[part] < max_dets[d]]
+        num_outcomes[d, r, t, k] = np.bincount(outcome, minlength=3)
+        if num_targets[r, k]:
+            precision[d, r, t, k], recall[d, r, t, k] = _precision_recall(
+                outcome, int(num_targets[r, k])
+            )
+    return ApResult(
+        max_dets=tuple(max_dets),
+        size_ranges=tuple(size_ranges),
+        iou_thresholds=tuple(iou_thresholds),
+        category_ids=ground_truth.category_ids,
+        precision=precision,
+        recall=recall,
+        num_targets=num_targets,
+        num_outcomes=num_outcomes,
+        record=record,
+    )
+
+
+def _precision_recall(outcome: OutcomeArray, num_targets: int) -> tuple[FloatArray, float]:
+    """Interpolated precision at RECALL_LEVELS, and the final recall.
+
+    Only true positives are looked at: recall rises there and nowhere else, and between two of
+    them precision can only fall, so neither the curve's envelope nor the first point that
+    reaches a recall is ever elsewhere.
+
+    Args:
+        outcome: In descending order of score, (M,).
+        num_targets: Ground truth that counts, at least 1.
+
+    Returns:
+        Precision (101,), and recall.
+    """
+    hits = np.flatnonzero(outcome == TRUE_POSITIVE)
+    false_positives = np.cumsum(outcome == FALSE_POSITIVE)[hits]
+    true_positives = np.arange(1, len(hits) + 1, dtype=np.float64)
+    recall = true_positives / num_targets
+    # The authors add the spacing of doubles at 1, lest the quotient be 0 / 0.
+    precision = true_positives / (true_positives + false_positives + np.spacing(1.0))
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(recall, RECALL_LEVELS, side="left")
+    return np.append(envelope, 0.0)[first], len(hits) / num_targets
+
+
+def _record(
+    detections: RankedDetections, ground_truth: RankedGroundTruth, outcomes: Outcomes
+) -> MatchRecord:
+    """Bring the outcomes into curve order."""
+    # Stable: equal scores stay in the order of image ids, then of ranks.
+    order = np.lexsort((-detections.scores, detections.categories))
+    place = np.empty(len(order) + 1, dtype=np.int32)
+    place[order] = np.arange(len(order))
+    place[-1] = -1  # found_by is -1 where there is no detection
+    return MatchRecord(
+        image_ids=ground_truth.image_ids,
+        rows=detections.rows[order],
+        images=detections.images[order],
+        ranks=detections.ranks[order],
+        scores=detections.scores[order],
+        starts=np.searchsorted(
+            detections.categories[order], np.arange(len(ground_truth.category_ids) + 1)
+        ),
+        outcomes=outcomes.detections[:, :, order],
+        target_rows=ground_truth.rows,
+        target_images=ground_truth.images,
+        target_categories=ground_truth.categories,
+        counted=outcomes.counted,
+        found_by=place[outcomes.found_by],
+    )
+
+
+def _targets_per_category(record: MatchRecord, num_categories: int) -> IntArray:
+    """Ground truth that counts, (R, K)."""
+    return np.stack(
+        [
+            np.bincount(record.target_categories[counted], minlength=num_categories)
+            for counted in record.counted
+        ]
+    )
+
+
+def _check_options(
+    max_dets: Sequence[int],
+    iou_thresholds: Sequence[float],
+    size_ranges: Mapping[str, tuple[float, float]],
+) -> None:
+    names = [round(100 * threshold) for threshold in iou_thresholds]
+    rules = (
+        (
+            bool(max_dets) and min(max_dets) > 0 and len(set(max_dets)) == len(max_dets),
+            f"max_dets needs positive numbers, each once; received {list(max_dets)}",
+        ),
+        (
+            bool(names) and all(0 < threshold <= 1 for threshold in iou_thresholds),
+            f"iou_thresholds needs numbers in (0, 1]; received {list(iou_thresholds)}",
+        ),
+        (
+            len(set(names)) == len(names),
+            "iou_thresholds needs numbers that differ by at least 0.01, the precision of their "
+            f"names; received {list(iou_thresholds)}",
+        ),
+        (
+            bool(size_ranges) and all(0 <= low <= high for low, high in size_ranges.values()),
+            "size_ranges needs ranges with 0 <= smallest <= largest size; "
+            f"received {dict(size_ranges)}",
+        ),
+    )
+    for kept, message in rules:
+        if not kept:
+            raise InputError(message)
