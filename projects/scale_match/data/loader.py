@@ -4,14 +4,16 @@ Detectron2's own train loader is not used: its sampler does not know the epoch, 
 Scale Match needs, and its arguments differ between versions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from detectron2.data import DatasetFromList, build_detection_test_loader
+from detectron2.data import DatasetFromList
+from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
+from scale_match.core.errors import InputError
 from scale_match.data.datasets import check_trainable
 from scale_match.data.epochs import EpochBatchSampler, EpochPlan
 
@@ -21,37 +23,67 @@ _Sample = dict[str, Any]
 _Mapper = Callable[[_Sample], _Sample]
 
 
-class _EpochDataset(Dataset[_Sample]):
-    """Maps the numbers of :class:`EpochBatchSampler`; the mapper finds the epoch in the dict."""
+class _MappedDicts(Dataset[_Sample | InputError]):
+    """Data set dictionaries, mapped; bad input comes back as a value.
+
+    An exception would reach the main process as the text of a traceback; a value reaches it whole.
+    """
 
     def __init__(self, dicts: Sequence[_Sample], mapper: _Mapper) -> None:
         # Serialised once, into one array: forked workers share it instead of copying the list.
         self._dicts = DatasetFromList(list(dicts), copy=False, serialize=True)
         self._mapper = mapper
 
-    def __getitem__(self, number: int) -> _Sample:
-        epoch, index = divmod(number, len(self._dicts))
-        return self._mapper({**self._dicts[index], "epoch": epoch})
+    def __len__(self) -> int:
+        return len(self._dicts)
+
+    def __getitem__(self, index: int) -> _Sample | InputError:
+        return self._map(self._dicts[index])
+
+    def _map(self, entry: _Sample) -> _Sample | InputError:
+        try:
+            return self._mapper(entry)
+        except InputError as error:
+            return error
 
 
-class EpochDataLoader(DataLoader[list[_Sample]]):
-    """An endless loader of batches (lists of mapped dicts) that knows how long an epoch is.
+class _MappedDictsOfEpochs(_MappedDicts):
+    """The same for the numbers of :class:`EpochBatchSampler`; the mapper sees ``epoch``."""
+
+    def __getitem__(self, index: int) -> _Sample | InputError:
+        epoch, index = divmod(index, len(self))
+        return self._map({**self._dicts[index], "epoch": epoch})
+
+
+class _ListLoader(DataLoader[Any]):
+    """A loader of batches that are lists of mapped dictionaries, nothing stacked."""
+
+    def __init__(self, dataset: _MappedDicts, *, seed: int = 0, **arguments: Any) -> None:  # noqa: ANN401
+        # Without its own generator a loader draws a base seed from torch's global one.
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(dataset, collate_fn=list, generator=generator, **arguments)
+
+    def __iter__(self) -> Iterator[list[_Sample]]:  # type: ignore[override] # an iterator, too
+        for batch in super().__iter__():
+            for sample in batch:
+                if isinstance(sample, InputError):
+                    raise sample
+            yield batch
+
+
+class EpochDataLoader(_ListLoader):
+    """An endless loader that knows how long an epoch is.
 
     Attributes:
         iterations_per_epoch: Batches that make an epoch.
     """
 
     def __init__(
-        self, dataset: Dataset[_Sample], sampler: EpochBatchSampler, num_workers: int
+        self, dataset: _MappedDictsOfEpochs, sampler: EpochBatchSampler, num_workers: int
     ) -> None:
         self.iterations_per_epoch = sampler.plan.batches_per_epoch
         super().__init__(
-            dataset,  # type: ignore[arg-type] # batches are lists of what the data set gives
-            batch_sampler=sampler,
-            num_workers=num_workers,
-            collate_fn=list,
-            # Without its own generator a loader draws a base seed from torch's global one.
-            generator=torch.Generator().manual_seed(sampler.plan.seed),
+            dataset, seed=sampler.plan.seed, batch_sampler=sampler, num_workers=num_workers
         )
 
 
@@ -92,20 +124,23 @@ def build_train_loader(
         world_size=comm.get_world_size() if world_size is None else world_size,
         start_iteration=start_iteration,
     )
-    return EpochDataLoader(_EpochDataset(dicts, mapper), sampler, num_workers)
+    return EpochDataLoader(_MappedDictsOfEpochs(dicts, mapper), sampler, num_workers)
 
 
 def build_test_loader(
     dicts: Sequence[_Sample], mapper: _Mapper, *, num_workers: int = 0
-) -> DataLoader[list[_Sample]]:
-    """Every image once, in order, one per batch; processes take equal parts (detectron2's loader).
+) -> DataLoader[Any]:
+    """Every image once, in order, one per batch; each process takes its part.
 
     Args:
         dicts: Data set dictionaries.
         mapper: A mapper made with ``is_train=False``.
         num_workers: Loading processes; 0 loads in this one.
+
+    Raises:
+        InputError: There is no image.
     """
-    loader: DataLoader[list[_Sample]] = build_detection_test_loader(
-        list(dicts), mapper=mapper, num_workers=num_workers
-    )
-    return loader
+    if not dicts:
+        raise InputError("the data set to test on has no image at all")
+    sampler = InferenceSampler(len(dicts))
+    return _ListLoader(_MappedDicts(dicts, mapper), sampler=sampler, num_workers=num_workers)
