@@ -15,6 +15,8 @@ __all__ = ["Canvas", "Pixels"]
 Pixels = npt.NDArray[np.float32]
 """(H, W, 3) RGB, 0 to 255."""
 
+_Window = tuple[slice, slice]
+
 
 class Canvas:
     """An image under construction.
@@ -51,23 +53,42 @@ class Canvas:
         Returns:
             Number of the drawing, for :meth:`visible_shares`.
         """
-        number = len(self._painted)
+        self._painted.append(0)
+        number = len(self._painted) - 1
+        window = self._window(drawing)
+        if window is not None:
+            rows, columns = window
+            colour, cover = _rasterise(drawing, window)
+            pixels = self._pixels[rows, columns]
+            pixels *= 1.0 - opacity * cover[..., None]
+            pixels += opacity * colour
+            # Half of the peak, not half a pixel: a thin figure covers no pixel by half.
+            solid = cover > 0.5 * cover.max()
+            self._front[rows, columns][solid] = number
+            self._painted[number] = int(solid.sum())
+        return number
+
+    def shade(self, drawing: Drawing, *, strength: float) -> None:
+        """Darken the ground under a drawing, whatever its colours; it hides nothing.
+
+        Args:
+            drawing: In pixels of the image.
+            strength: 1 makes it black, 0 leaves it.
+        """
+        window = self._window(drawing)
+        if window is not None:
+            _, cover = _rasterise(drawing, window)
+            self._pixels[window] *= 1.0 - strength * cover[..., None]
+
+    def _window(self, drawing: Drawing) -> _Window | None:
+        """The rows and columns that a drawing can touch, None if it is outside of the image."""
         width, height = self._size
         left, top, right, bottom = drawing.extent()
         x1, y1 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
         x2, y2 = min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
         if x1 >= x2 or y1 >= y2:
-            self._painted.append(0)
-            return number
-        colour, cover = _rasterise(drawing, (x1, y1, x2, y2))
-        window = self._pixels[y1:y2, x1:x2]
-        window *= 1.0 - opacity * cover[..., None]
-        window += opacity * colour
-        # Half of the peak, not half a pixel: a thin figure covers no pixel by half.
-        solid = cover > 0.5 * cover.max()
-        self._front[y1:y2, x1:x2][solid] = number
-        self._painted.append(int(solid.sum()))
-        return number
+            return None
+        return slice(y1, y2), slice(x1, x2)
 
     def visible_shares(self) -> npt.NDArray[np.float64]:
         """Share of each drawing that no later one hides, (number of drawings,), 0 to 1."""
@@ -78,11 +99,9 @@ class Canvas:
         return shares
 
 
-def _rasterise(
-    drawing: Drawing, window: tuple[int, int, int, int]
-) -> tuple[Pixels, npt.NDArray[np.float32]]:
+def _rasterise(drawing: Drawing, window: _Window) -> tuple[Pixels, npt.NDArray[np.float32]]:
     """Colour times coverage (h, w, 3), and coverage (h, w) in 0 to 1, of a pixel window."""
-    x1, y1, x2, y2 = window
+    (y1, y2), (x1, x2) = ((side.start, side.stop) for side in window)
     factor = _supersampling(max(x2 - x1, y2 - y1))
     size = ((x2 - x1) * factor, (y2 - y1) * factor)
     colour, cover = Image.new("RGB", size), Image.new("L", size)
@@ -90,7 +109,7 @@ def _rasterise(
     for part in drawing.parts:
         # Pillow's whole numbers are the centres of pixels.
         points = (part.points - (x1, y1)) * factor - 0.5
-        corners = [(float(x), float(y)) for x, y in points]
+        corners = [(x, y) for x, y in points.tolist()]
         colour_pen.polygon(corners, fill=part.colour)
         cover_pen.polygon(corners, fill=255)
     # The ground of both is 0, so the mean of the colour is already weighted by the coverage.

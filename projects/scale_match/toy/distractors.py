@@ -1,7 +1,7 @@
 """Things that catch the eye as a person does, and are none: posts, buoys, birds, rocks, specks.
 
-Sizes and colours come from the same distributions as those of persons; only the shape differs. A
-detector that finds whatever stands out against the ground marks all of these.
+Sizes, colours and mostly proportions come from the same distributions as those of persons; only
+the shape differs. A detector that finds whatever stands out and is higher than wide marks these.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,20 @@ from scale_match.toy.shapes import Drawing, Part, capsule, disc, ellipse, polygo
 __all__ = ["draw_distractor"]
 
 
+_SLIM_SHARE = 0.7
+"""Share of the distractors that get a person's proportions."""
+_ASPECT = 0.56
+"""Median width / height of a person."""
+
+
 def draw_distractor(rng: np.random.Generator) -> Drawing:
     """One distractor of about unit height."""
-    return _KINDS[rng.integers(len(_KINDS))](rng)
+    drawing = _KINDS[rng.integers(len(_KINDS))](rng)
+    if rng.random() >= _SLIM_SHARE:
+        return drawing
+    left, top, right, bottom = drawing.extent()
+    stretch = _ASPECT * float(np.exp(rng.normal(0.0, 0.2))) * (bottom - top) / (right - left)
+    return Drawing(tuple(Part(part.points * (stretch, 1.0), part.colour) for part in drawing.parts))
 
 
 def _post(rng: np.random.Generator) -> Drawing:

@@ -11,7 +11,7 @@ from scale_match.toy.backgrounds import ROOMS, TERRAINS, Ground, draw_ground, dr
 from scale_match.toy.canvas import Canvas, Pixels
 from scale_match.toy.distractors import draw_distractor
 from scale_match.toy.figures import draw_person
-from scale_match.toy.shapes import Drawing
+from scale_match.toy.shapes import Drawing, capsule
 
 __all__ = ["Scene", "draw_source_scene", "draw_target_scene"]
 
@@ -51,24 +51,46 @@ class Scene:
     iscrowd: BoolArray
 
 
+@dataclass(frozen=True, slots=True)
+class _Light:
+    """The shadows of a scene.
+
+    Attributes:
+        reach: Where the shadow of a thing of height 1 ends, from its foot: right and down.
+        strength: 0 without sun, 1 for black shadows.
+    """
+
+    reach: tuple[float, float]
+    strength: float
+
+
 @dataclass(slots=True)
 class _Draft:
     """A scene while it is drawn: what was painted, and what of it is ground truth."""
 
     canvas: Canvas
+    light: _Light
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)  # xyxy
     numbers: list[int] = field(default_factory=list)
     regions: list[tuple[float, float, float, float]] = field(default_factory=list)  # xyxy
 
+    def paint(self, drawing: Drawing, *, opacity: float) -> int:
+        """Paint a thing and its shadow; returns the thing's number on the canvas."""
+        if self.light.strength > 0.0:
+            shadow = _shadow(drawing.extent(), self.light.reach)
+            self.canvas.shade(shadow, strength=self.light.strength * opacity)
+        return self.canvas.paint(drawing, opacity=opacity)
+
     def add_person(self, drawing: Drawing, *, opacity: float) -> None:
-        self.numbers.append(self.canvas.paint(drawing, opacity=opacity))
+        """Paint a person that belongs to the ground truth."""
+        self.numbers.append(self.paint(drawing, opacity=opacity))
         self.boxes.append(drawing.extent())
 
 
 def draw_source_scene(rng: np.random.Generator) -> Scene:
     """A near scene: 3 to 8 persons of 40 to 200 px, other large things, sometimes a crowd."""
     width, height = ((320, 240), (480, 360), (640, 480), (480, 640))[rng.integers(4)]
-    draft = _Draft(Canvas(_ground(rng, ROOMS, width, height)))
+    draft = _Draft(Canvas(_ground(rng, ROOMS, width, height)), _draw_light(rng))
     largest = min(SOURCE_SIZES[1], 0.4 * min(width, height))
     for _ in range(rng.integers(2, 6)):
         size = _log_uniform(rng, SOURCE_SIZES[0], largest)
@@ -83,9 +105,9 @@ def draw_source_scene(rng: np.random.Generator) -> Scene:
 def draw_target_scene(rng: np.random.Generator) -> Scene:
     """A far scene like TinyPerson's: many persons of 2 to 32 px among look-alikes."""
     width, height = TARGET_SIZE
-    draft = _Draft(Canvas(_ground(rng, TERRAINS, width, height)))
+    draft = _Draft(Canvas(_ground(rng, TERRAINS, width, height)), _draw_light(rng))
     typical = rng.uniform(8.0, 15.0)
-    for _ in range(rng.integers(50, 90)):
+    for _ in range(rng.integers(100, 150)):
         _paint_distractor(rng, draft, _tiny_size(rng, typical), opacity=_opacity(rng))
     if rng.random() < 0.6:
         draft.regions.append(_paint_far_crowd(rng, draft.canvas, person=(2.0, 4.0), count=60))
@@ -105,13 +127,28 @@ def _ground(
     return draw_two_grounds(rng, (grounds[first], grounds[second]), width, height)
 
 
+def _draw_light(rng: np.random.Generator) -> _Light:
+    aside = float(rng.uniform(0.5, 1.3)) * (1.0 if rng.random() < 0.5 else -1.0)
+    sun = float(rng.uniform(0.35, 0.7)) if rng.random() < 0.85 else 0.0
+    return _Light((aside, float(rng.uniform(-0.4, 0.3))), sun)
+
+
+def _shadow(box: tuple[float, float, float, float], reach: tuple[float, float]) -> Drawing:
+    """A stroke from the foot of a thing that stands in the box XYXY_ABS."""
+    left, top, right, bottom = box
+    height, breadth = bottom - top, 0.5 * min(right - left, bottom - top)
+    foot = (0.5 * (left + right), bottom - 0.5 * breadth)
+    end = (foot[0] + reach[0] * height, foot[1] + reach[1] * height)
+    return Drawing((capsule(foot, end, breadth, (0, 0, 0)),))
+
+
 def _paint_distractor(
     rng: np.random.Generator, draft: _Draft, size: float, *, opacity: float
 ) -> None:
     width, height = draft.canvas.size
     x, y = rng.uniform(-0.3 * size, width - 0.5 * size), rng.uniform(0.0, height - size)
     placed = draw_distractor(rng).placed(x=x, y=y, size=size, mirrored=rng.random() < 0.5)
-    draft.canvas.paint(placed, opacity=opacity)
+    draft.paint(placed, opacity=opacity)
 
 
 def _place_person(rng: np.random.Generator, draft: _Draft, size: float, *, opacity: float) -> None:
