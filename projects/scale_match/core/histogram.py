@@ -1,18 +1,19 @@
 """The distribution of object sizes that Scale Match aims at, as a histogram.
 
 A "rectified" histogram (paper, section 4): the smallest and the largest boxes get one bin each, so
-that a few outliers do not stretch the equal bins between them. Exact rules with their reasons:
-``../shared/oracle/scale_match/README.md`` sections 1.1 to 1.3. Sizes are sqrt(w * h) in pixels.
+that a few outliers do not stretch the equal bins between them. Sizes are sqrt(w * h) in pixels.
+Exact rules with their reasons: sections 1.1 to 1.3 and 2 of the oracle README "Scale-match".
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, overload
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from scale_match.core.boxes import box_sizes
+from scale_match.core.checks import ascending_sizes, box_counts, positive_sizes, whole_number
 from scale_match.core.errors import InputError
 from scale_match.core.records import AnnotationTable, FloatArray, IntArray
 
@@ -20,8 +21,6 @@ __all__ = ["SizeHistogram", "counted_sizes"]
 
 # Slack of the draw: the bin is the first one with r <= cumulative + DRAW_SLACK (README 1.3).
 DRAW_SLACK = 1e-6
-
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +43,14 @@ class SizeHistogram:
     edges: FloatArray
 
     def __post_init__(self) -> None:
-        counts = _checked_counts(self.counts)
+        counts = box_counts("counts", self.counts)
+        edges = ascending_sizes("edges", self.edges)
+        if len(edges) != len(counts) + 1:
+            raise InputError(
+                f"edges must have one more entry than counts ({len(counts) + 1}), got {len(edges)}"
+            )
         object.__setattr__(self, "counts", counts)
-        object.__setattr__(self, "edges", _checked_edges(self.edges, len(counts)))
+        object.__setattr__(self, "edges", edges)
 
     @classmethod
     def from_sizes(
@@ -79,7 +83,7 @@ class SizeHistogram:
             InputError: There is no positive size, one is not finite, ``bins`` leaves no inner bin,
                 or ``except_rate`` is out of range or leaves no box between head and tail.
         """
-        ordered = np.sort(_positive_sizes(sizes))
+        ordered = np.sort(positive_sizes("sizes", sizes))
         rate = _checked_rate(bins, except_rate)
         if rate == 0.0:
             counts, edges = _equal_bins(ordered, bins, log=log)
@@ -242,24 +246,9 @@ def _equal_bins(ordered: FloatArray, bins: int, *, log: bool) -> tuple[IntArray,
     return counts, edges
 
 
-def _positive_sizes(sizes: npt.ArrayLike) -> FloatArray:
-    values = np.asarray(sizes, dtype=np.float64).reshape(-1)
-    unusable = np.flatnonzero(~np.isfinite(values))
-    if len(unusable):
-        first = unusable[0]
-        raise InputError(f"sizes must be finite, got {values[first]} at index {first}")
-    positive = values[values > 0.0]
-    if len(positive) == 0:
-        raise InputError(
-            f"a size histogram needs at least one box of positive size, got {len(values)} boxes"
-        )
-    return positive
-
-
 def _checked_rate(bins: int, except_rate: float | None) -> float:
     """The share of head and tail, after a check of ``bins`` against it."""
-    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise InputError(f"bins must be a whole number >= 1, got {bins!r}")
+    whole_number("bins", bins, minimum=1)
     # In doubles and in this order of operations (README 1.2).
     rate = (1 / bins) * 2 if except_rate is None else float(except_rate)
     if except_rate is not None and not 0.0 <= rate < 1.0:
@@ -277,63 +266,3 @@ def _checked_unit(name: str, values: float | FloatArray) -> FloatArray:
     if not np.all((checked >= 0.0) & (checked <= 1.0)):
         raise ValueError(f"{name} must be in [0, 1], got {values!r}")
     return checked
-
-
-def _checked_counts(counts: npt.ArrayLike) -> IntArray:
-    """A read-only copy of the counts as int64, or an InputError."""
-    values = _vector("counts", counts)
-    if values.dtype.kind not in "iu":
-        raise InputError(f"counts must be whole numbers, got {_shown(values)}")
-    if len(values) == 0:
-        raise InputError("counts must have at least one bin, got none")
-    negative = np.flatnonzero(values < 0)
-    if len(negative):
-        first = negative[0]
-        raise InputError(f"counts must not be negative, got {values[first]} at index {first}")
-    if not values.any():
-        raise InputError(f"counts must hold at least one box, got {len(values)} empty bins")
-    return _frozen(values.astype(np.int64))
-
-
-def _checked_edges(edges: npt.ArrayLike, bins: int) -> FloatArray:
-    """A read-only copy of the edges as float64, or an InputError."""
-    values = _vector("edges", edges)
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"edges must be numbers, got {_shown(values)}")
-    if len(values) != bins + 1:
-        raise InputError(
-            f"edges must have one more entry than counts ({bins + 1}), got {len(values)}"
-        )
-    unusable = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-    if len(unusable):
-        first = unusable[0]
-        raise InputError(f"edges must be positive and finite, got {values[first]} at index {first}")
-    descents = np.flatnonzero(np.diff(values) < 0)
-    if len(descents):
-        first = descents[0]
-        raise InputError(
-            f"edges must not descend, got {values[first]} at index {first} "
-            f"before {values[first + 1]}"
-        )
-    return _frozen(values.astype(np.float64))
-
-
-def _vector(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    try:
-        vector = np.asarray(values)
-    except ValueError as error:
-        raise InputError(f"{name} must be a flat list of numbers, got a ragged one") from error
-    if vector.ndim != 1:
-        raise InputError(f"{name} must be a flat list, got the shape {vector.shape}")
-    return vector
-
-
-def _shown(values: npt.NDArray[Any]) -> str:
-    """The first entries of a vector, for a message."""
-    listed = ", ".join(repr(value) for value in values[:3].tolist())
-    return f"[{listed}, ...]" if len(values) > 3 else f"[{listed}]"
-
-
-def _frozen(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-    values.setflags(write=False)
-    return values

@@ -1,25 +1,21 @@
 """Bringing the detections of tiles together in their image: shift back, suppress duplicates.
 
 ``nms`` is the one greedy suppression of the package; ``merge_tile_results`` is the offline merging
-of result files with the authors' rules (``../shared/oracle/merge/README.md``). Coordinates as in
+of result files with the authors' rules (oracle README "Split and merge"). Coordinates as in
 :mod:`scale_match.core.boxes`.
 """
-
-from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from scale_match.core.conflicts import Conflicts
 from scale_match.core.errors import InputError
 from scale_match.core.records import Annotations, BoolArray, DetectionTable, FloatArray, IntArray
 
 __all__ = ["class_aware_nms", "merge_tile_results", "nms"]
 
-# Boxes whose mutual overlaps are listed at a time, and pairs that are compared at a time: they
-# bound the memory (64 MB) whatever the number of boxes and however they lie.
+# Boxes whose mutual conflicts are listed at a time: at most 2 million, if all lie on one another.
 _CHUNK_BOXES = 2048
-_CHUNK_PAIRS = 1 << 18
 
 
 def nms(
@@ -52,15 +48,15 @@ def nms(
     if not 0.0 <= threshold <= 1.0 or (inclusive and threshold == 0.0):
         raise ValueError(f"threshold must be in [0, 1] and not inclusively 0, got {threshold!r}")
     order = np.argsort(-values, kind="stable")
-    overlap = _Overlap(boxes[order], threshold, plus_one=plus_one, inclusive=inclusive)
+    conflicts = Conflicts(boxes[order], threshold, plus_one=plus_one, inclusive=inclusive)
     alive = np.ones(len(order), dtype=np.bool_)
     for start in range(0, len(order), _CHUNK_BOXES):
         stop = start + _CHUNK_BOXES
         chunk = start + np.flatnonzero(alive[start:stop])
-        alive[chunk] = _stays(*overlap.pairs_within(chunk), len(chunk))
+        alive[chunk] = _stays(*conflicts.pairs_within(chunk), len(chunk))
         winners = chunk[alive[chunk]]
         rest = stop + np.flatnonzero(alive[stop:])
-        for _, suppressed in overlap.pairs_between(winners, rest):
+        for _, suppressed in conflicts.pairs_between(winners, rest):
             alive[rest[suppressed]] = False
     return order[alive]
 
@@ -270,101 +266,3 @@ def _stays(better: IntArray, worse: IntArray, count: int) -> BoolArray:
         open_ = threatened[better] & stays[better] & stays[worse]
         better, worse = better[open_], worse[open_]
     return stays
-
-
-class _Overlap:
-    """Finds pairs of boxes that overlap too much, without comparing all with all.
-
-    Only pairs whose x-ranges meet are compared: in order of the left sides these are, for each
-    box, the neighbours up to its right side. For tiny boxes that is about one in fifty.
-
-    Args:
-        boxes: (N, 4) XYXY; indices below are into this table.
-        threshold: See :func:`nms`.
-        plus_one: See :func:`nms`.
-        inclusive: See :func:`nms`.
-    """
-
-    def __init__(
-        self,
-        boxes: npt.NDArray[np.floating],
-        threshold: float,
-        *,
-        plus_one: bool,
-        inclusive: bool,
-    ) -> None:
-        extra = boxes.dtype.type(1.0 if plus_one else 0.0)
-        self._left, self._top = boxes[:, 0], boxes[:, 1]
-        # With plus_one the right and lower sides are exclusive from here on.
-        self._right, self._bottom = boxes[:, 2] + extra, boxes[:, 3] + extra
-        self._areas = np.maximum(boxes[:, 2] - boxes[:, 0] + extra, 0) * np.maximum(
-            boxes[:, 3] - boxes[:, 1] + extra, 0
-        )
-        self._threshold, self._inclusive = threshold, inclusive
-
-    def pairs_within(self, chosen: IntArray) -> tuple[IntArray, IntArray]:
-        """All conflicts among the chosen boxes.
-
-        Args:
-            chosen: (K,) ascending indices.
-
-        Returns:
-            Two (E,) arrays of positions in ``chosen``, the first lower than the second.
-        """
-        firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for first, second in self._starting_inside(chosen, chosen, side="left"):
-            different = first != second
-            firsts.append(np.minimum(first, second)[different])
-            seconds.append(np.maximum(first, second)[different])
-        return np.concatenate(firsts), np.concatenate(seconds)
-
-    def pairs_between(
-        self, first: IntArray, second: IntArray
-    ) -> Iterator[tuple[IntArray, IntArray]]:
-        """All conflicts between two sets of boxes, in blocks: positions in each of the two."""
-        yield from self._starting_inside(first, second, side="left")
-        # Those of the first set that start later than the box of the second: each pair only once.
-        for inner, outer in self._starting_inside(second, first, side="right"):
-            yield outer, inner
-
-    def _starting_inside(
-        self, hosts: IntArray, guests: IntArray, *, side: Literal["left", "right"]
-    ) -> Iterator[tuple[IntArray, IntArray]]:
-        """Conflicts of hosts with guests whose left side lies in the x-range of the host.
-
-        Args:
-            hosts: (H,) indices.
-            guests: (G,) indices.
-            side: "right" leaves out guests that start exactly where the host does.
-        """
-        by_left = np.argsort(self._left[guests], kind="stable")
-        lefts = self._left[guests[by_left]]
-        begin = np.searchsorted(lefts, self._left[hosts], side=side)
-        counts = np.maximum(np.searchsorted(lefts, self._right[hosts], side="right") - begin, 0)
-        ends = np.cumsum(counts)
-        start = 0
-        while start < len(hosts):
-            done = ends[start] - counts[start]
-            stop = max(start + 1, int(np.searchsorted(ends, done + _CHUNK_PAIRS, side="right")))
-            host = np.repeat(np.arange(start, stop), counts[start:stop])
-            # Numbers 0, 1, ... within each host, from numbers that run through the block.
-            within = np.arange(len(host)) - (ends[host] - counts[host] - done)
-            guest = by_left[begin[host] + within]
-            conflict = self._conflict(hosts[host], guests[guest])
-            yield host[conflict], guest[conflict]
-            start = stop
-
-    def _conflict(self, first: IntArray, second: IntArray) -> IntArray:
-        """Which of the pairs (P,), (P,) of indices overlap too much: positions, (E,)."""
-        heights = np.minimum(self._bottom[first], self._bottom[second])
-        heights -= np.maximum(self._top[first], self._top[second])
-        near = np.flatnonzero(heights > 0)
-        first, second, heights = first[near], second[near], heights[near]
-        widths = np.minimum(self._right[first], self._right[second])
-        widths -= np.maximum(self._left[first], self._left[second])
-        shared = np.maximum(widths, 0) * heights
-        union = self._areas[first] + self._areas[second] - shared
-        iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-        above = iou >= self._threshold if self._inclusive else iou > self._threshold
-        conflicts: IntArray = near[above]
-        return conflicts

@@ -1,8 +1,8 @@
 """Cutting large images into overlapping tiles, and giving boxes to them.
 
-One edge rule for everything (``../shared/oracle/tiles/README.md``): a tile that would stick out of
-the image is moved back inside, so that all tiles have the full size, except in an image that is
-smaller than a tile. Coordinates as in :mod:`scale_match.core.boxes`; tiles are whole numbers with
+One edge rule for everything (oracle README "Tile (corner)"): a tile that would stick out of the
+image is moved back inside, so that all tiles have the full size, except in an image that is smaller
+than a tile. Coordinates as in :mod:`scale_match.core.boxes`; tiles are whole numbers with
 x2 and y2 exclusive.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scale_match.core.boxes import box_areas, clip_boxes_xyxy, xywh_to_xyxy, xyxy_to_xywh
+from scale_match.core.checks import whole_number
 from scale_match.core.errors import InputError
 from scale_match.core.records import FloatArray, IntArray
 
@@ -43,8 +44,8 @@ def tile_grid(
     >>> tile_grid(1000, 512).tolist()
     [[0, 0, 640, 512], [360, 0, 1000, 512]]
     """
-    tile_width, tile_height = _pair("tile", tile)
-    overlap_x, overlap_y = _pair("overlap", overlap)
+    tile_width, tile_height = _pair("tile", tile, minimum=1)
+    overlap_x, overlap_y = _pair("overlap", overlap, minimum=0)
     x1, x2 = _axis("width", width, tile_width, overlap_x)
     y1, y2 = _axis("height", height, tile_height, overlap_y)
     rows = np.repeat(np.arange(len(y1)), len(x1))
@@ -87,29 +88,17 @@ def assign_boxes_to_tile(
 
 def _axis(name: str, length: int, tile: int, overlap: int) -> tuple[IntArray, IntArray]:
     """Starts and ends of the tiles on one axis: 0, tile - overlap, ..., length - tile."""
-    length = _whole(name, length)
-    if length < 1:
-        raise InputError(f"{name} must be at least 1, got {length}")
-    if tile < 1:
-        raise InputError(f"tile must be at least 1 in {name}, got {tile}")
-    if not 0 <= overlap < tile:
-        raise InputError(
-            f"overlap must be at least 0 and smaller than the tile's {name} {tile}, got {overlap}"
-        )
+    length = whole_number(name, length, minimum=1)
+    if overlap >= tile:
+        raise InputError(f"overlap must be smaller than the tile's {name} {tile}, got {overlap}")
     starts = np.arange(0, max(1, length - overlap), tile - overlap, dtype=np.int64)
     starts = np.minimum(starts, max(0, length - tile))
     return starts, np.minimum(starts + tile, length)
 
 
-def _pair(name: str, values: tuple[int, int]) -> tuple[int, int]:
+def _pair(name: str, values: tuple[int, int], *, minimum: int) -> tuple[int, int]:
     try:
         x, y = values
     except (TypeError, ValueError):
         raise InputError(f"{name} must be two whole numbers, got {values!r}") from None
-    return _whole(name, x), _whole(name, y)
-
-
-def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InputError(f"{name} must be a whole number, got {value!r}")
-    return int(value)
+    return whole_number(name, x, minimum=minimum), whole_number(name, y, minimum=minimum)
