@@ -1,0 +1,220 @@
+"""From a yacs config and a command line to everything a run needs before its model is built."""
+
+import difflib
+import logging
+import secrets
+from argparse import Namespace
+from collections.abc import Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import DefaultTrainer, default_setup
+from detectron2.utils import comm
+
+from scale_match.config import add_scale_match_config
+from scale_match.core.errors import InputError
+from scale_match.data.datasets import register_coco_file
+from scale_match.data.epochs import EpochPlan
+from scale_match.engine.data_sets import test_dicts, training_dicts
+from scale_match.engine.launch import check_device
+from scale_match.engine.logs import start_logs
+from scale_match.engine.registration import register_all
+from scale_match.engine.schedule import EpochSize, plan_schedule
+from scale_match.storage.locations import resolve_data_path
+
+__all__ = ["prepare", "setup_yacs", "shared_seed", "yacs_config"]
+
+_logger = logging.getLogger(__name__)
+
+# Stock keys that this trainer does not obey, with the one value that is allowed.
+_NOT_OBEYED = {
+    "TEST.PRECISE_BN.ENABLED": False,
+    "TEST.AUG.ENABLED": False,
+    "MODEL.LOAD_PROPOSALS": False,
+    "DATALOADER.SAMPLER_TRAIN": "TrainingSampler",
+}
+
+
+def yacs_config(config_file: str | Path, opts: Sequence[str] = ()) -> CfgNode:
+    """The config of a file and of ``KEY VALUE`` pairs over the defaults; not frozen.
+
+    Args:
+        config_file: A yaml file; "" for the defaults alone.
+        opts: Keys and values in turn, as on the command line.
+
+    Raises:
+        InputError: The file does not exist or is no config; a key is unknown; a value has the
+            wrong type.
+    """
+    cfg = get_cfg()
+    add_scale_match_config(cfg)
+    if str(config_file):
+        _merge_file(cfg, Path(config_file))
+    _merge_opts(cfg, list(opts))
+    return cfg
+
+
+def setup_yacs(args: Namespace) -> CfgNode:
+    """Config and process of a command line, as ``setup(args)`` in detectron2's tools.
+
+    Args:
+        args: Of ``detectron2.engine.default_argument_parser``.
+
+    Raises:
+        InputError: See :func:`yacs_config` and :func:`prepare`.
+    """
+    return prepare(yacs_config(args.config_file, args.opts), training=not args.eval_only)
+
+
+def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
+    """Registers models and data sets, settles seed and schedule, and starts the logs.
+
+    Args:
+        cfg: Merged; stays as it is.
+        training: Whether the run trains, and needs a training set and a schedule.
+
+    Returns:
+        A frozen copy in which ``DATASETS``, ``SEED``, ``SOLVER.MAX_ITER`` and ``SOLVER.STEPS``
+        are settled; it is also written to ``OUTPUT_DIR/config.yaml``.
+
+    Raises:
+        InputError: A file is missing or broken, there is nothing to train or evaluate on, the
+            device is not there, or a key has a value that this trainer does not obey.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    _check_keys(cfg)
+    check_device(cfg.MODEL.DEVICE, key="MODEL.DEVICE cpu")
+    start_logs(Path(cfg.OUTPUT_DIR))
+    register_all()
+    _name_data_sets(cfg)
+    cfg.SEED = shared_seed(cfg.SEED)
+    if training:
+        cfg = _with_schedule(cfg)
+    elif not cfg.DATASETS.TEST:
+        raise InputError(
+            "there is nothing to evaluate on: set SCALE_MATCH.DATA.TEST_ANNOTATIONS and "
+            "SCALE_MATCH.DATA.TEST_IMAGES, or DATASETS.TEST"
+        )
+    for name in cfg.DATASETS.TEST:
+        test_dicts(name)
+    cfg.freeze()
+    default_setup(cfg, Namespace(config_file="", eval_only=not training))
+    return cfg
+
+
+def shared_seed(seed: int) -> int:
+    """A seed that all processes share; a negative one asks for a random seed, which is logged."""
+    if seed >= 0:
+        return seed
+    drawn = int(comm.all_gather(secrets.randbelow(2**31))[0])
+    _logger.info("Random seed of this run: %d", drawn)
+    return drawn
+
+
+def _merge_file(cfg: CfgNode, path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"the config file {path} does not exist")
+    try:
+        cfg.merge_from_file(str(path))
+    except KeyError as error:
+        key = str(error.args[0]).rpartition(": ")[2]
+        raise InputError(f"{path}: {_unknown(cfg, key)}") from error
+    except (AssertionError, AttributeError, OSError, TypeError, ValueError) as error:
+        raise InputError(f"{path} cannot be used as a config: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _merge_opts(cfg: CfgNode, opts: list[str]) -> None:
+    if len(opts) % 2:
+        raise InputError(
+            f"config overrides are KEY VALUE pairs, received {len(opts)} words: {' '.join(opts)}"
+        )
+    for key, value in zip(opts[::2], opts[1::2], strict=True):
+        if key not in _keys(cfg):
+            raise InputError(f"on the command line: {_unknown(cfg, key)}")
+        try:
+            cfg.merge_from_list([key, value])
+        except (AssertionError, ValueError) as error:
+            raise InputError(f"config key {key} cannot be {value!r}: {error}") from error
+
+
+def _unknown(cfg: CfgNode, key: str) -> str:
+    """A sentence on a key that is not there, with the ones that look like it."""
+    similar = difflib.get_close_matches(key, _keys(cfg), n=1)
+    return f"unknown config key {key}" + (f" (did you mean {similar[0]}?)" if similar else "")
+
+
+def _keys(node: CfgNode, prefix: str = "") -> list[str]:
+    """All dotted keys of a config, without the nodes above them."""
+    keys: list[str] = []
+    for name, value in node.items():
+        dotted = prefix + name
+        keys += _keys(value, dotted + ".") if isinstance(value, CfgNode) else [dotted]
+    return keys
+
+
+def _check_keys(cfg: CfgNode) -> None:
+    for key, allowed in _NOT_OBEYED.items():
+        value: Any = cfg
+        for part in key.split("."):
+            value = value[part]
+        if value != allowed:
+            raise InputError(f"{key} must stay {allowed} here, received {value}")
+    if cfg.SCALE_MATCH.SOLVER.OPTIMIZER not in ("sgd", "adamw"):
+        raise InputError(
+            "SCALE_MATCH.SOLVER.OPTIMIZER must be sgd or adamw, "
+            f"received {cfg.SCALE_MATCH.SOLVER.OPTIMIZER!r}"
+        )
+
+
+def _name_data_sets(cfg: CfgNode) -> None:
+    """Registers the data sets named by file and puts their names where detectron2 looks."""
+    data = cfg.SCALE_MATCH.DATA
+    pairs = {
+        "TRAIN": (data.TRAIN_ANNOTATIONS, data.TRAIN_IMAGES),
+        "TEST": (data.TEST_ANNOTATIONS, data.TEST_IMAGES),
+    }
+    for part, (annotations, images) in pairs.items():
+        if bool(annotations) != bool(images):
+            given, absent = ("ANNOTATIONS", "IMAGES") if annotations else ("IMAGES", "ANNOTATIONS")
+            raise InputError(
+                f"SCALE_MATCH.DATA.{part}_{given} is set, but SCALE_MATCH.DATA.{part}_{absent} "
+                "is not: a data set needs both"
+            )
+        if annotations:
+            path, folder = resolve_data_path(annotations), resolve_data_path(images)
+            digest = sha1(f"{path.resolve()}|{folder.resolve()}".encode()).hexdigest()[:8]
+            name = f"{path.stem}_{digest}"
+            register_coco_file(name, path, folder)
+            cfg.DATASETS[part] = (name,)
+
+
+def _with_schedule(cfg: CfgNode) -> CfgNode:
+    """The config with its length in iterations."""
+    dicts = training_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    default = get_cfg().SOLVER
+    by_epochs = cfg.SCALE_MATCH.SOLVER.EPOCHS > 0
+    own_max_iter = not by_epochs or cfg.SOLVER.MAX_ITER != default.MAX_ITER
+    own_steps = not by_epochs or tuple(cfg.SOLVER.STEPS) != tuple(default.STEPS)
+    # Scales what is given in iterations; epochs need no scaling.
+    cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+    batch = cfg.SOLVER.IMS_PER_BATCH
+    plan = EpochPlan.from_dicts(dicts, total_batch=batch, seed=0)
+    epoch = EpochSize(len(dicts), batch, plan.batches_per_epoch)
+    schedule = plan_schedule(
+        epoch,
+        epochs=cfg.SCALE_MATCH.SOLVER.EPOCHS,
+        step_epochs=cfg.SCALE_MATCH.SOLVER.STEP_EPOCHS,
+        max_iter=cfg.SOLVER.MAX_ITER if own_max_iter else None,
+        steps=cfg.SOLVER.STEPS if own_steps else None,
+        warmup_iters=cfg.SOLVER.WARMUP_ITERS,
+    )
+    _logger.info(schedule.describe(epoch))
+    cfg.SOLVER.MAX_ITER = schedule.max_iter
+    cfg.SOLVER.STEPS = schedule.steps
+    return cfg

@@ -1,0 +1,173 @@
+"""One step of a training, the same for both front ends."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.engine import SimpleTrainer
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from scale_match.core.errors import InputError
+from scale_match.engine.loading import dead_workers_explained
+from scale_match.engine.non_finite import report_non_finite
+
+__all__ = ["LoaderBuilder", "TrainStep", "autocast_type"]
+
+# From the first iteration and the seed to batches without end.
+LoaderBuilder = Callable[[int, int], Iterable[list[dict[str, Any]]]]
+
+
+class TrainStep(SimpleTrainer):
+    """Forward, backward, clipping and the optimizer's step, with every number accounted for.
+
+    - The loader is built when the first batch is asked for, because only then it is known which
+      iteration a resumed run starts at.
+    - The random state of a step is a function of (seed, iteration, process), so a resumed run
+      draws what an uninterrupted one would have drawn.
+    - A loss or gradient that is not finite stops the training before the weights see it.
+    - Gradients are clipped by the norm of all of them together (the "-c" of the published
+      tables); detectron2's own clipping takes each parameter by itself.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        build_loader: LoaderBuilder,
+        seed: int,
+        output_dir: Path,
+        clip_global_norm: float = 0.0,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        """See the class.
+
+        Args:
+            model: Takes a batch (list of dicts), returns a dict of losses.
+            optimizer: Of the model's parameters.
+            build_loader: Called once, with the first iteration and the seed.
+            seed: Of the data and of the random state; that of a checkpoint replaces it.
+            output_dir: Where a batch whose loss is not finite goes.
+            clip_global_norm: Greatest L2 norm of all gradients together; 0 = no clipping.
+            precision: Type of the autocast of the forward pass; None = no autocast.
+        """
+        self._loader = _DeferredLoader(build_loader)
+        super().__init__(model, self._loader, optimizer)
+        self.seed = seed
+        self._output_dir = output_dir
+        self._max_norm = clip_global_norm if clip_global_norm > 0 else float("inf")
+        self._precision = precision
+
+    def run_step(self) -> None:
+        """One iteration.
+
+        Raises:
+            NonFiniteLossError: A loss or the norm of the gradients is not finite.
+            InputError: An image of the batch cannot be read.
+        """
+        start = perf_counter()
+        self._loader.open(self.iter, self.seed)
+        with dead_workers_explained():
+            batch = next(self._data_loader_iter)
+        data_time = perf_counter() - start
+
+        _seed_step(self.seed, self.iter)
+        losses = self._losses(batch)
+        if not all(torch.isfinite(loss).all() for loss in losses.values()):
+            raise self._non_finite(batch, losses)
+        self.optimizer.zero_grad()
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._max_norm)
+        if not torch.isfinite(norm):
+            raise self._non_finite(batch, {"grad_norm": norm})
+        self._write_metrics(losses, data_time)
+        get_event_storage().put_scalar("grad_norm", float(norm))
+        self.optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """detectron2's, with the seed."""
+        return {**super().state_dict(), "seed": self.seed}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """detectron2's; the seed of the file wins, for the data goes on where it stopped.
+
+        Raises:
+            InputError: The state is that of another optimizer.
+        """
+        try:
+            super().load_state_dict(state_dict)
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"the optimizer cannot go on from this checkpoint ({error}): it was written with "
+                "another optimizer or another detectron2 version; take its weights "
+                "(MODEL.WEIGHTS, train.init_checkpoint) and leave --resume out"
+            ) from error
+        self.seed = int(state_dict.get("seed", self.seed))
+
+    def _losses(self, batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if self._precision is None:
+            losses = self.model(batch)
+        else:
+            device = next(self.model.parameters()).device.type
+            with torch.autocast(device, self._precision):
+                losses = self.model(batch)
+        return {"total_loss": losses} if isinstance(losses, torch.Tensor) else losses
+
+    def _non_finite(
+        self, batch: list[dict[str, Any]], values: Mapping[str, torch.Tensor]
+    ) -> Exception:
+        return report_non_finite(
+            self.model,
+            batch,
+            values,
+            iteration=self.iter,
+            output_dir=self._output_dir,
+        )
+
+
+def autocast_type(device: str) -> torch.dtype:
+    """Type of mixed precision on a device: bfloat16, which needs no scaling of the loss.
+
+    Raises:
+        InputError: The GPU does not have it.
+    """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(
+            "mixed precision (SOLVER.AMP.ENABLED, train.amp.enabled) needs bfloat16, which this "
+            "GPU does not have: set it to False"
+        )
+    return torch.bfloat16
+
+
+class _DeferredLoader:
+    """A loader that is built when the first batch is taken, for the iteration known by then."""
+
+    def __init__(self, build: LoaderBuilder) -> None:
+        self._build = build
+        self._start: tuple[int, int] | None = None
+
+    def open(self, iteration: int, seed: int) -> None:
+        """Says where to start; only the first call counts."""
+        self._start = self._start or (iteration, seed)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        # A generator: detectron2 0.5 makes the iterator in its constructor, and nothing runs
+        # before the first next().
+        if self._start is None:
+            raise RuntimeError("open() comes before the first batch")
+        yield from self._build(*self._start)
+
+
+def _seed_step(seed: int, iteration: int) -> None:
+    """Random state of all libraries as a function of seed, iteration and process."""
+    entropy = np.random.SeedSequence([seed, iteration, comm.get_rank()])
+    words = entropy.generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))  # noqa: NPY002 - stock augmentations draw from it
+    torch.manual_seed(int(words[2]))
