@@ -30,13 +30,12 @@ def check_visualizer() -> None:
 def check_configs() -> None:
     """Both config systems, the model zoo's files and the start of a training."""
     from detectron2 import model_zoo
-    from detectron2.config import LazyConfig, get_cfg
+    from detectron2.config import LazyConfig
     from detectron2.utils.collect_env import collect_env_info
 
-    LazyConfig.to_py(model_zoo.get_config("common/models/retinanet.py"))
-    get_cfg().merge_from_file(
-        model_zoo.get_config_file("COCO-Detection/retinanet_R_50_FPN_1x.yaml")
-    )
+    lazy = model_zoo.get_config("common/models/retinanet.py")
+    LazyConfig.apply_overrides(lazy, ["model.num_classes=1"])
+    model_zoo.get_config_file("COCO-Detection/retinanet_R_50_FPN_1x.yaml")
     collect_env_info()
 
 

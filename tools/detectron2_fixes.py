@@ -149,7 +149,7 @@ _BUILD = (
         '        "black==21.4b2",\n',
         '        "setuptools<81",\n',
         1,
-        "black is not used at run time; model_zoo needs pkg_resources, which new setuptools lack",
+        "only LazyConfig.to_py uses black; model_zoo needs pkg_resources, gone from new setuptools",
     ),
     Fix(
         "setup.py",

@@ -146,12 +146,13 @@ def is_outdated_build() -> bool:
 
 def install_wheel(wheel: Path) -> None:
     """Install the wheel and those of its dependencies that are missing; change nothing else."""
+    say("installing it and what of its dependencies is missing")
     keep = installed_versions()
     if keep.pop(DISTRIBUTION, None) is not None:
         run_pip("uninstall", "--quiet", "--yes", DISTRIBUTION, advice="run again")
     with text_file("constraints.txt", constraints_that_keep(keep, pinned_versions())) as file:
         run_pip(
-            *("install", "--no-build-isolation", "--constraint", file, wheel),
+            *("install", "--quiet", "--no-build-isolation", "--constraint", file, wheel),
             advice=INSTALL_ADVICE,
         )
 

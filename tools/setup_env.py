@@ -155,7 +155,11 @@ def install_requirements(*, own: bool) -> None:
         constraints = constraints_that_keep({} if own else installed, pins)
         with text_file("constraints.txt", constraints) as file:
             run_pip(
-                *("install", "--no-build-isolation", "--constraint", file, *wanted),
+                "install",
+                "--no-build-isolation",
+                "--constraint",
+                file,
+                *wanted,
                 advice=ADVICE_OWN if own else ADVICE_KEPT,
             )
 

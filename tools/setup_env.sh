@@ -113,7 +113,7 @@ prepare_venv() {
   fi
   suitable "$venv/bin/python" ||
     fail ".venv has Python $(version "$venv/bin/python"), but this project needs 3.11 or 3.12: remove $venv and run again"
-  if [ -n "$requested" ] && [ "$(version "$requested")" != "$(version "$venv/bin/python")" ]; then
+  if [ -n "$requested" ] && [ "$(version "$requested" 2>/dev/null)" != "$(version "$venv/bin/python")" ]; then
     fail ".venv has Python $(version "$venv/bin/python"), not $requested: remove $venv and run again"
   fi
 }
