@@ -5,6 +5,7 @@ states: size ranges by sqrt(area), ignored regions that absorb detections by the
 detection inside them, IoU thresholds 0.25, 0.5 and 0.75. docs/metrics.md explains it by example.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_DETS",
     "RECALL_LEVELS",
     "SIZE_RANGES",
+    "check_options",
     "evaluate_average_precision",
 ]
 
@@ -53,6 +55,52 @@ MAX_DETS = (200, 1000)
 
 # These doubles and no others: the 58th is 0.5700000000000001.
 RECALL_LEVELS: FloatArray = np.linspace(0.0, 1.0, 101)
+
+
+def check_options(
+    max_dets: Sequence[int] = MAX_DETS,
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
+    size_ranges: Mapping[str, tuple[float, float]] = SIZE_RANGES,
+) -> None:
+    """Check what :func:`evaluate_average_precision` will be asked for, before a long inference.
+
+    Args:
+        max_dets: As there.
+        iou_thresholds: As there.
+        size_ranges: As there.
+
+    Raises:
+        InputError: If a value is out of range, or two of them would have one name.
+    """
+    names = [round(100 * threshold) for threshold in iou_thresholds]
+    rules = (
+        (
+            min(max_dets, default=0) > 0 and len(set(max_dets)) == len(max_dets),
+            f"max_dets needs positive numbers, each once; received {list(max_dets)}",
+        ),
+        (
+            bool(names) and all(0 < threshold <= 1 for threshold in iou_thresholds),
+            f"iou_thresholds needs numbers in (0, 1]; received {list(iou_thresholds)}",
+        ),
+        (
+            len(set(names)) == len(names),
+            "iou_thresholds needs numbers that differ in round(100 x IoU), by which metrics are "
+            f"named; received {list(iou_thresholds)}",
+        ),
+        (
+            bool(size_ranges) and all(0 <= low <= high for low, high in size_ranges.values()),
+            "size_ranges needs ranges with 0 <= smallest <= largest size; "
+            f"received {dict(size_ranges)}",
+        ),
+        (
+            all(re.fullmatch(r"\w+", label, re.ASCII) for label in size_ranges),
+            "size_ranges needs labels of letters, digits and _, which become parts of metric "
+            f"names; received {list(size_ranges)}",
+        ),
+    )
+    for kept, message in rules:
+        if not kept:
+            raise InputError(message)
 
 
 def evaluate_average_precision(
@@ -86,7 +134,7 @@ def evaluate_average_precision(
         InputError: If an option is out of range, or a detection or annotation belongs to an
             image that is not listed, or a box or score is not finite.
     """
-    _check_options(max_dets, iou_thresholds, size_ranges)
+    check_options(max_dets, iou_thresholds, size_ranges)
     ground_truth = rank_ground_truth(annotations)
     ranked = rank_detections(
         detections, ground_truth, limit=max(max_dets), source=annotations.source
@@ -186,34 +234,3 @@ def _targets_per_category(record: MatchRecord, num_categories: int) -> IntArray:
             for counted in record.counted
         ]
     )
-
-
-def _check_options(
-    max_dets: Sequence[int],
-    iou_thresholds: Sequence[float],
-    size_ranges: Mapping[str, tuple[float, float]],
-) -> None:
-    names = [round(100 * threshold) for threshold in iou_thresholds]
-    rules = (
-        (
-            bool(max_dets) and min(max_dets) > 0 and len(set(max_dets)) == len(max_dets),
-            f"max_dets needs positive numbers, each once; received {list(max_dets)}",
-        ),
-        (
-            bool(names) and all(0 < threshold <= 1 for threshold in iou_thresholds),
-            f"iou_thresholds needs numbers in (0, 1]; received {list(iou_thresholds)}",
-        ),
-        (
-            len(set(names)) == len(names),
-            "iou_thresholds needs numbers that differ by at least 0.01, the precision of their "
-            f"names; received {list(iou_thresholds)}",
-        ),
-        (
-            bool(size_ranges) and all(0 <= low <= high for low, high in size_ranges.values()),
-            "size_ranges needs ranges with 0 <= smallest <= largest size; "
-            f"received {dict(size_ranges)}",
-        ),
-    )
-    for kept, message in rules:
-        if not kept:
-            raise InputError(message)

@@ -5,7 +5,7 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from scale_match.core.average_precision import MAX_DETS, evaluate_average_precision
+from scale_match.core.average_precision import (
+    MAX_DETS,
+    check_options,
+    evaluate_average_precision,
+)
 from scale_match.core.errors import InputError
 from scale_match.core.metric_names import tiny_metrics
 from scale_match.core.metric_tables import sizes_by_iou
@@ -60,7 +64,7 @@ class TinyObjectEvaluator(DatasetEvaluator):
 
     Raises:
         InputError: If not exactly one source of ground truth is given, or the data set does not
-            name an annotation file, or that file is broken.
+            name an annotation file, or that file is broken, or a limit is not positive.
     """
 
     def __init__(
@@ -74,9 +78,10 @@ class TinyObjectEvaluator(DatasetEvaluator):
         max_dets: Sequence[int] = MAX_DETS,
     ) -> None:
         self._annotations, ids = _ground_truth(dataset_name, annotations)
-        self._category_ids = np.array(category_ids or ids, dtype=np.int64)
+        self._category_ids = np.array(ids if category_ids is None else category_ids, np.int64)
         self._output_dir = None if output_dir is None else Path(output_dir)
         self._distributed = distributed
+        check_options(max_dets)
         self._max_dets = tuple(max_dets)
         self._seen: list[_ImageDetections] = []
 
@@ -123,6 +128,8 @@ class TinyObjectEvaluator(DatasetEvaluator):
             if not comm.is_main_process():
                 return {}
             seen = [image for part in gathered for image in part]
+        # The same file for any number of processes.
+        seen = sorted(seen, key=attrgetter("image_id"))
         self._check_images(seen)
         table = _table(seen, self._category_ids)
         result = evaluate_average_precision(self._annotations, table, max_dets=self._max_dets)
