@@ -1,0 +1,14 @@
+"""Training on 640x512 tiles of the erased TinyPerson images, testing on tiles of whole images."""
+
+from ..data import dataloader
+from ..models.adap_retinanet_r50 import model
+from ..optim import sgd as optimizer
+from ..schedule import lr_multiplier
+from ..tiles import tiles
+from ..train import train
+
+dataloader.train.annotations = "tiny_set/mini_annotations/tiny_set_train_sw640_sh512_all_erase.json"
+dataloader.train.images = "tiny_set/erase_with_uncertain_dataset/train"
+dataloader.test.annotations = "tiny_set/mini_annotations/tiny_set_test_all.json"
+dataloader.test.images = "tiny_set/test"
+train.init_checkpoint = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"

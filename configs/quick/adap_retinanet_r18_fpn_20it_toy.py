@@ -1,0 +1,6 @@
+# Smoke test: 20 iterations on tiles of the toy target
+from ..common.recipes.toy import dataloader, lr_multiplier, model, optimizer, tiles, train
+
+train.max_iter = 20
+lr_multiplier.warmup_iters = 5
+train.output_dir = "output/adap_retinanet_r18_fpn_20it_toy"
