@@ -24,7 +24,7 @@ SOURCE_SIZES = (40.0, 200.0)
 
 _MAX_OVERLAP = 0.3
 """Share of the smaller of two persons' boxes that the other may cover, outside of crowds."""
-_UNCERTAIN_BELOW = 0.4
+_UNCERTAIN_BELOW = 0.5
 """A person of whom less than this share can be seen is marked ``uncertain``."""
 _NOISE = 2.5
 """Standard deviation of the sensor's noise, grey levels."""
@@ -188,7 +188,7 @@ def _paint_near_crowd(rng: np.random.Generator, draft: _Draft, typical: float) -
     """A group in which persons hide each other, each one annotated; those in front are lower."""
     width, height = draft.canvas.size
     size = float(np.clip(typical * rng.uniform(0.8, 1.2), *TARGET_SIZES))
-    spread = np.array([4.0, 1.2]) * size
+    spread = np.array([3.0, 0.8]) * size
     centre = rng.uniform((0.1 * width, 0.1 * height), (0.85 * width, 0.85 * height))
     places = centre + rng.normal(0.0, 1.0, (int(rng.integers(6, 14)), 2)) * spread
     for x, y in places[np.argsort(places[:, 1])]:
