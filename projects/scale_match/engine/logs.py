@@ -1,6 +1,7 @@
-"""Loggers of a run: one log file per output folder, and no traceback for bad input."""
+"""Loggers of a run: one log file per output folder, a console that can be read."""
 
 import logging
+import sys
 from pathlib import Path
 
 from detectron2.utils import comm
@@ -10,33 +11,42 @@ from scale_match.core.errors import InputError
 
 __all__ = ["start_logs"]
 
-# default_setup of detectron2 sets up the first two.
-_ROOTS = ("detectron2", "fvcore", "scale_match")
 _LOOP = "detectron2.engine.train_loop"
+# What detectron2's default_setup logs at length; the log file has it.
+_LONG = ("Environment info:", "Running with full config:", "Contents of args.config_file")
 
 
 def start_logs(output_dir: Path) -> None:
-    """Sends the messages of this package to the console and to ``output_dir``/log.txt.
+    """Sends messages to the console (of the first process) and to ``output_dir``/log.txt.
 
     Handlers of an earlier run in the same process are removed, so that two runs do not write into
-    each other's files. Comes before detectron2's ``default_setup``.
+    each other's files. Comes before detectron2's ``default_setup``, which finds its loggers here.
 
     Args:
         output_dir: Folder of the run; made where it is missing.
     """
-    for root in _ROOTS:
+    for root in ("detectron2", "fvcore", "scale_match"):
         logger = logging.getLogger(root)
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
+    # Remembers its calls and does nothing at an equal one; so these equal those of default_setup.
     setup_logger.cache_clear()
-    setup_logger(str(output_dir), distributed_rank=comm.get_rank(), name="scale_match")
+    folder, rank = str(output_dir), comm.get_rank()
+    setup_logger(folder, distributed_rank=rank, name="fvcore")
+    setup_logger(folder, distributed_rank=rank, name="scale_match")
+    for handler in setup_logger(folder, distributed_rank=rank).handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.addFilter(_is_short)
     loop = logging.getLogger(_LOOP)
-    if not any(isinstance(known, _NoTraceback) for known in loop.filters):
-        loop.addFilter(_NoTraceback())
+    if _is_no_bad_input not in loop.filters:
+        loop.addFilter(_is_no_bad_input)
 
 
-class _NoTraceback(logging.Filter):
+def _is_short(record: logging.LogRecord) -> bool:
+    """Leaves the console without the whole environment and config."""
+    return not str(record.msg).startswith(_LONG)
+
+
+def _is_no_bad_input(record: logging.LogRecord) -> bool:
     """Drops the traceback that the training loop logs for bad input: the tool says the sentence."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], InputError))
+    return not (record.exc_info and isinstance(record.exc_info[1], InputError))

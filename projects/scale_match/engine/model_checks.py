@@ -1,5 +1,6 @@
 """What is wrong with a model before a training or an evaluation of it has begun."""
 
+import logging
 from collections.abc import Sequence
 
 from detectron2.data import MetadataCatalog
@@ -8,7 +9,21 @@ from torch import nn
 
 from scale_match.core.errors import InputError
 
-__all__ = ["check_classes", "check_frozen_layers"]
+__all__ = ["check_classes", "check_frozen_layers", "log_model"]
+
+_logger = logging.getLogger(__name__)
+
+
+def log_model(model: nn.Module) -> None:
+    """Logs kind and size of a model; its layers follow from the config, which is saved."""
+    sizes = [(value.numel(), value.requires_grad) for value in model.parameters()]
+    total, trained = sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
+    _logger.info(
+        "Model %s: %.2f million parameters, %.2f million of them trained",
+        type(model).__name__,
+        total / 1e6,
+        trained / 1e6,
+    )
 
 
 def check_frozen_layers(model: nn.Module, *, weights: str, is_lazy: bool) -> None:

@@ -5,7 +5,6 @@ import logging
 import secrets
 from argparse import Namespace
 from collections.abc import Sequence
-from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,13 @@ from detectron2.utils import comm
 
 from scale_match.config import add_scale_match_config
 from scale_match.core.errors import InputError
-from scale_match.data.datasets import register_coco_file
 from scale_match.data.epochs import EpochPlan
+from scale_match.data.lazy import register_files
 from scale_match.engine.data_sets import test_dicts, training_dicts
 from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
 from scale_match.engine.registration import register_all
 from scale_match.engine.schedule import EpochSize, plan_schedule
-from scale_match.storage.locations import resolve_data_path
 
 __all__ = ["prepare", "setup_yacs", "shared_seed", "yacs_config"]
 
@@ -102,7 +100,7 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
     for name in cfg.DATASETS.TEST:
         test_dicts(name)
     cfg.freeze()
-    default_setup(cfg, Namespace(config_file="", eval_only=not training))
+    default_setup(cfg, Namespace(eval_only=not training))
     return cfg
 
 
@@ -187,11 +185,7 @@ def _name_data_sets(cfg: CfgNode) -> None:
                 "is not: a data set needs both"
             )
         if annotations:
-            path, folder = resolve_data_path(annotations), resolve_data_path(images)
-            digest = sha1(f"{path.resolve()}|{folder.resolve()}".encode()).hexdigest()[:8]
-            name = f"{path.stem}_{digest}"
-            register_coco_file(name, path, folder)
-            cfg.DATASETS[part] = (name,)
+            cfg.DATASETS[part] = (register_files(annotations, images),)
 
 
 def _with_schedule(cfg: CfgNode) -> CfgNode:

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.modeling import build_model
 from detectron2.solver import get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
@@ -22,7 +23,7 @@ from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.data_sets import test_dicts, training_dicts
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
-from scale_match.engine.model_checks import check_classes, check_frozen_layers
+from scale_match.engine.model_checks import check_classes, check_frozen_layers, log_model
 from scale_match.engine.session import prepare
 from scale_match.engine.step import TrainStep, autocast_type
 from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
@@ -188,6 +189,13 @@ class ScaleMatchTrainer(DefaultTrainer):
             checkpointer=self.checkpointer,
             evaluate=(lambda: self.test(cfg, model)) if cfg.DATASETS.TEST else None,
         )
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """The model that ``MODEL.META_ARCHITECTURE`` names, summed up in one line of the log."""
+        model = build_model(cfg)
+        log_model(model)
+        return model
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -1,0 +1,224 @@
+"""The LazyConfig front end: the same step, hooks, checkpoints and evaluation as the yacs one."""
+
+import copy
+import logging
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Sized
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from detectron2.config import instantiate
+from detectron2.engine import default_setup
+from detectron2.engine.defaults import create_ddp_model
+from omegaconf import DictConfig
+from torch import nn
+
+from scale_match.core.errors import InputError
+from scale_match.data.epochs import EpochBatchSampler
+from scale_match.data.lazy import register_files
+from scale_match.data.loader import EpochDataLoader
+from scale_match.engine.checkpoint import AtomicCheckpointer
+from scale_match.engine.evaluation_setup import Metrics, evaluate_model
+from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
+from scale_match.engine.launch import check_device
+from scale_match.engine.logs import start_logs
+from scale_match.engine.model_checks import check_classes, check_frozen_layers, log_model
+from scale_match.engine.registration import register_all
+from scale_match.engine.schedule import EpochSize, plan_schedule
+from scale_match.engine.session import shared_seed
+from scale_match.engine.step import LoaderBuilder, TrainStep, autocast_type
+from scale_match.inference.tiled_model import TiledModel
+
+__all__ = ["build_tiled_model", "evaluate", "train"]
+
+_logger = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
+    """Trains by a config and evaluates at the end.
+
+    Args:
+        cfg: Of :func:`~scale_match.engine.lazy_config.lazy_config`; stays as it is.
+        resume: Go on from the last checkpoint of ``train.output_dir``, if there is one.
+
+    Returns:
+        Metrics of the last evaluation, ``{"bbox": {"AP50_tiny": ...}}``; empty without a test set
+        and in processes other than the first.
+
+    Raises:
+        InputError: Anything that the user can put right.
+    """
+    cfg = _start(cfg, training=True)
+    loader = instantiate(cfg.dataloader.train)
+    _settle_schedule(cfg, loader)
+    default_setup(cfg, Namespace(eval_only=False))
+    model = _build_model(cfg, ("train", "test"))
+    cfg.optimizer.params.model = model
+    optimizer = instantiate(cfg.optimizer)
+    step = TrainStep(
+        _distributed(model, cfg),
+        optimizer,
+        build_loader=_loader_builder(cfg, loader),
+        seed=cfg.train.seed,
+        output_dir=Path(cfg.train.output_dir),
+        clip_global_norm=cfg.train.clip_global_norm,
+        precision=autocast_type(cfg.train.device) if cfg.train.amp.enabled else None,
+    )
+    checkpointer = AtomicCheckpointer(model, cfg.train.output_dir, trainer=step)
+    evaluate_now = (lambda: _test(cfg, model)) if _names_files(cfg, "test") else None
+    step.register_hooks(_hooks(cfg, optimizer, checkpointer, evaluate_now))
+    start = _load(cfg, model, checkpointer, step, resume=resume)
+    step.train(start, cfg.train.max_iter)
+    found = [hook.results for hook in step._hooks if isinstance(hook, EvaluationHook)]
+    return found[0] if found else {}
+
+
+def evaluate(cfg: DictConfig, *, resume: bool = False) -> Metrics:
+    """Evaluates the weights that a config names.
+
+    Args:
+        cfg: Of :func:`~scale_match.engine.lazy_config.lazy_config`; stays as it is.
+        resume: Take the last checkpoint of ``train.output_dir`` instead, if there is one.
+
+    Returns:
+        As :func:`train`.
+
+    Raises:
+        InputError: Anything that the user can put right, as no weights at all.
+    """
+    cfg = _start(cfg, training=False)
+    default_setup(cfg, Namespace(eval_only=True))
+    model = _build_model(cfg, ("test",))
+    checkpointer = AtomicCheckpointer(model, cfg.train.output_dir)
+    checkpointer.load_to_evaluate(
+        cfg.train.init_checkpoint, resume=resume, key="train.init_checkpoint"
+    )
+    return _test(cfg, model)
+
+
+def build_tiled_model(cfg: DictConfig, model: nn.Module) -> nn.Module:
+    """The model on tiles, by the node ``tiles``; the model itself where they are off or absent."""
+    tiles: dict[str, Any] = dict(cfg.get("tiles", {"enabled": False}))
+    return TiledModel(model, **tiles) if tiles.pop("enabled", True) else model
+
+
+def _start(cfg: DictConfig, *, training: bool) -> DictConfig:
+    """A copy of the config with its seed settled, and the logs of this process."""
+    cfg = copy.deepcopy(cfg)
+    check_device(cfg.train.device, key="train.device=cpu")
+    part = "train" if training else "test"
+    if not _names_files(cfg, part):
+        raise InputError(
+            f"there is nothing to {'train' if training else 'evaluate'} on: set "
+            f"dataloader.{part}.annotations and dataloader.{part}.images"
+        )
+    start_logs(Path(cfg.train.output_dir))
+    register_all()
+    cfg.train.seed = shared_seed(cfg.train.get("seed", -1))
+    return cfg
+
+
+def _names_files(cfg: DictConfig, part: str) -> bool:
+    """Whether there is a data set; a loader of the user's own need not name files."""
+    node = cfg.dataloader.get(part)
+    return node is not None and bool(node.get("annotations", "own"))
+
+
+def _settle_schedule(cfg: DictConfig, loader: EpochDataLoader) -> None:
+    """Puts the length in iterations into ``train`` and the steps into ``lr_multiplier``."""
+    batch = cfg.dataloader.train.total_batch_size
+    epoch = EpochSize(len(cast("Sized", loader.dataset)), batch, loader.iterations_per_epoch)
+    factor = cfg.lr_multiplier
+    schedule = plan_schedule(
+        epoch,
+        epochs=cfg.train.get("epochs", 0),
+        step_epochs=cfg.train.get("step_epochs", ()),
+        max_iter=cfg.train.max_iter,
+        steps=factor.get("steps"),
+        warmup_iters=factor.get("warmup_iters", 0),
+    )
+    _logger.info(schedule.describe(epoch))
+    cfg.train.max_iter = schedule.max_iter
+    if "steps" in factor:
+        factor.steps = list(schedule.steps)
+
+
+def _loader_builder(cfg: DictConfig, loader: EpochDataLoader) -> LoaderBuilder:
+    """Starts the loader that is there at an iteration; another seed needs another one."""
+
+    def build(iteration: int, seed: int) -> Iterable[list[dict[str, Any]]]:
+        if seed == cfg.train.seed:
+            cast("EpochBatchSampler", loader.batch_sampler).start_iteration = iteration
+            return loader
+        _logger.info("The checkpoint brings the seed %d of its run", seed)
+        cfg.train.seed = seed
+        cfg.dataloader.train.start_iteration = iteration
+        return instantiate(cfg.dataloader.train)
+
+    return build
+
+
+def _build_model(cfg: DictConfig, parts: Iterable[str]) -> nn.Module:
+    model = instantiate(cfg.model).to(cfg.train.device)
+    log_model(model)
+    nodes: list[DictConfig] = [cfg.dataloader[part] for part in parts if _names_files(cfg, part)]
+    named = [node for node in nodes if "annotations" in node]
+    check_classes(model, [register_files(node.annotations, node.images) for node in named])
+    return model
+
+
+def _distributed(model: nn.Module, cfg: DictConfig) -> nn.Module:
+    """The model inside DistributedDataParallel where there are several processes."""
+    arguments: dict[str, Any] = dict(cfg.train.get("ddp", {}))
+    if torch.device(cfg.train.device).type == "cpu":
+        arguments["device_ids"] = None
+    return create_ddp_model(model, **arguments)
+
+
+def _hooks(
+    cfg: DictConfig,
+    optimizer: torch.optim.Optimizer,
+    checkpointer: AtomicCheckpointer,
+    evaluate_now: Callable[[], Metrics] | None,
+) -> list[Any]:
+    train = cfg.train
+    settings = LoopSettings(
+        output_dir=Path(train.output_dir),
+        max_iter=train.max_iter,
+        checkpoint_period=train.checkpointer.period,
+        checkpoints_kept=train.checkpointer.get("max_to_keep"),
+        eval_period=train.eval_period,
+        log_period=train.log_period,
+    )
+    return training_hooks(
+        settings,
+        optimizer=optimizer,
+        schedule=instantiate(cfg.lr_multiplier),
+        checkpointer=checkpointer,
+        evaluate=evaluate_now,
+    )
+
+
+def _load(
+    cfg: DictConfig,
+    model: nn.Module,
+    checkpointer: AtomicCheckpointer,
+    step: TrainStep,
+    *,
+    resume: bool,
+) -> int:
+    """Loads a checkpoint or weights; returns the iteration to start at."""
+    resumes = resume and checkpointer.has_checkpoint()
+    weights = checkpointer.get_checkpoint_file() if resumes else cfg.train.init_checkpoint
+    check_frozen_layers(model, weights=weights, is_lazy=True)
+    checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
+    return step.iter + 1 if resumes else 0
+
+
+def _test(cfg: DictConfig, model: nn.Module) -> Metrics:
+    return evaluate_model(
+        build_tiled_model(cfg, model),
+        instantiate(cfg.dataloader.test),
+        instantiate(cfg.dataloader.evaluator),
+    )
