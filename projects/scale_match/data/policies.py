@@ -72,9 +72,11 @@ def build_scale_policy(
             "SCALE_MATCH.POLICY 'msm' needs SCALE_MATCH.SOURCE: the annotation file of the images "
             "to train on"
         )
-    low, high = scale_range
-    limits = ScaleLimits(
-        (low, high), default_scale, cast("Literal['clip', 'default']", out_of_range), max_tries
+    limits = ScaleLimits(  # checks what the casts claim
+        cast("tuple[float, float]", tuple(scale_range)),
+        default_scale,
+        cast("Literal['clip', 'default']", out_of_range),
+        max_tries,
     )
     rate = None if except_rate is None or except_rate < 0 else except_rate
     path = resolve_data_path(target)
