@@ -3,12 +3,12 @@
 from detectron2.config import LazyCall as L
 
 from scale_match.modeling.backbone import build_fpn, build_resnet
-from scale_match.modeling.levels import PyramidLevels
 from scale_match.modeling.retinanet import ScaleMatchRetinaNet
 
 model = L(ScaleMatchRetinaNet)(
-    # Features, anchors, head and the stages of the backbone follow from this.
-    levels=L(PyramidLevels)(
+    # Features, anchors, head and the stages of the backbone follow from this. By name, since
+    # detectron2 0.5 cannot call a dataclass that is given as such.
+    levels=L("scale_match.modeling.levels.PyramidLevels")(
         strides=[4, 8, 16, 32, 64],
         anchor_scale=2.0,
         scales_per_octave=3,

@@ -1,0 +1,210 @@
+"""What a config says, in one vocabulary for both front ends, so that twins can be compared."""
+
+from pathlib import Path
+
+from detectron2.config import LazyConfig, get_cfg, instantiate
+from detectron2.modeling import build_model
+from omegaconf import OmegaConf
+
+from scale_match.config import add_scale_match_config
+from scale_match.engine.registration import register_all
+from scale_match.inference.tiled_model import TiledModel
+
+_THRESHOLDS = (
+    "num_classes",
+    "focal_loss_alpha",
+    "focal_loss_gamma",
+    "smooth_l1_beta",
+    "box_reg_loss_type",
+    "test_score_thresh",
+    "test_topk_candidates",
+    "test_nms_thresh",
+    "max_detections_per_image",
+    "head_in_features",
+    "input_format",
+    "levels",
+)
+_facts_of_models: dict[str, dict] = {}
+
+
+def load_yacs(path, *opts):
+    cfg = get_cfg()
+    add_scale_match_config(cfg)
+    cfg.merge_from_file(str(path))
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def load_lazy(path, *overrides):
+    return LazyConfig.apply_overrides(LazyConfig.load(str(path)), list(overrides))
+
+
+def yacs_facts(path: Path) -> dict:
+    """The facts of a yacs config; equal to `lazy_facts` of its twin."""
+    cfg = load_yacs(path)
+    solver, ours = cfg.SOLVER, cfg.SCALE_MATCH
+    by_epochs = solver.MAX_ITER == get_cfg().SOLVER.MAX_ITER
+    assert solver.STEPS == get_cfg().SOLVER.STEPS, "the steps would not follow another MAX_ITER"
+    tiles = {k: v for k, v in TiledModel.from_config(cfg, None).items() if k != "model"}
+    return {
+        "model": _yacs_model(cfg),
+        "optimizer": {
+            "kind": ours.SOLVER.OPTIMIZER,
+            "lr": solver.BASE_LR,
+            "momentum": solver.MOMENTUM if ours.SOLVER.OPTIMIZER == "sgd" else None,
+            "weight_decay": solver.WEIGHT_DECAY,
+            "weight_decay_norm": solver.WEIGHT_DECAY_NORM,
+            "weight_decay_bias": solver.WEIGHT_DECAY_BIAS,
+        },
+        "schedule": {
+            "max_iter": None if by_epochs else solver.MAX_ITER,
+            "epochs": ours.SOLVER.EPOCHS,
+            "step_epochs": ours.SOLVER.STEP_EPOCHS,
+            "gamma": solver.GAMMA,
+            "warmup": (solver.WARMUP_METHOD, solver.WARMUP_ITERS, solver.WARMUP_FACTOR),
+            "batch": solver.IMS_PER_BATCH,
+            "clip": ours.SOLVER.CLIP_GLOBAL_NORM,
+        },
+        "run": {
+            "weights": cfg.MODEL.WEIGHTS,
+            "device": cfg.MODEL.DEVICE,
+            "output": cfg.OUTPUT_DIR,
+            "seed": cfg.SEED,
+            "checkpoint_period": solver.CHECKPOINT_PERIOD,
+            "eval_period": cfg.TEST.EVAL_PERIOD,
+            "amp": solver.AMP.ENABLED,
+        },
+        "data": {
+            "train": (ours.DATA.TRAIN_ANNOTATIONS, ours.DATA.TRAIN_IMAGES),
+            "test": (ours.DATA.TEST_ANNOTATIONS, ours.DATA.TEST_IMAGES),
+            "workers": cfg.DATALOADER.NUM_WORKERS,
+            "filter_empty": cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+            "flip": cfg.INPUT.RANDOM_FLIP,
+            "test_resize": (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+            if ours.DATA.RESIZE
+            else None,
+            # without a policy RESIZE would resize training images too, which no Lazy twin does
+            "train_resize": ours.DATA.RESIZE and ours.POLICY == "none",
+            "format": cfg.INPUT.FORMAT,
+        },
+        "policy": {
+            "policy": ours.POLICY,
+            "target": ours.TARGET,
+            "source": ours.SOURCE or ours.DATA.TRAIN_ANNOTATIONS,
+            "bins": ours.BINS,
+            "log": ours.LOG,
+            "except_rate": None if ours.EXCEPT_RATE < 0 else ours.EXCEPT_RATE,
+            "scale_range": ours.SCALE_RANGE,
+            "default_scale": ours.DEFAULT_SCALE,
+            "max_tries": ours.MAX_TRIES,
+            "out_of_range": ours.OUT_OF_RANGE,
+        },
+        "tiles": {"enabled": ours.TILES.ENABLED, **tiles},
+        "max_dets": ours.EVAL.MAX_DETS,
+    }
+
+
+def lazy_facts(path: Path) -> dict:
+    """The facts of a Lazy config; equal to `yacs_facts` of its twin."""
+    cfg = load_lazy(path)
+    train, loader, optimizer = cfg.train, cfg.dataloader, cfg.optimizer
+    (flip,) = loader.train.mapper.augmentations
+    resize = [(r.short_edge_length, r.max_size) for r in loader.test.mapper.augmentations]
+    policy = OmegaConf.to_container(loader.train.mapper.scale_policy, resolve=True)
+    return {
+        "model": _lazy_model(cfg.model),
+        "optimizer": {
+            "kind": _target(optimizer).lower(),
+            "lr": optimizer.lr,
+            "momentum": optimizer.get("momentum"),
+            "weight_decay": optimizer.weight_decay,
+            "weight_decay_norm": optimizer.params.weight_decay_norm,
+            # biases have the optimizer's decay unless their own is named
+            "weight_decay_bias": optimizer.params.get("weight_decay_bias", optimizer.weight_decay),
+        },
+        "schedule": {
+            "max_iter": cfg.lr_multiplier.max_iter,
+            "epochs": train.epochs,
+            "step_epochs": list(train.step_epochs),
+            "gamma": cfg.lr_multiplier.gamma,
+            "warmup": ("linear", cfg.lr_multiplier.warmup_iters, cfg.lr_multiplier.warmup_factor),
+            "batch": loader.train.total_batch_size,
+            "clip": train.clip_global_norm,
+        },
+        "run": {
+            "weights": train.init_checkpoint,
+            "device": train.device,
+            "output": train.output_dir,
+            "seed": train.seed,
+            "checkpoint_period": train.checkpointer.period,
+            "eval_period": train.eval_period,
+            "amp": train.amp.enabled,
+        },
+        "data": {
+            "train": (loader.train.annotations, loader.train.images),
+            "test": (loader.test.annotations, loader.test.images),
+            "workers": loader.train.num_workers,
+            "filter_empty": loader.train.filter_empty,
+            "flip": "horizontal" if flip.horizontal else "none",
+            "test_resize": resize[0] if resize else None,
+            "train_resize": False,
+            "format": loader.train.mapper.image_format,
+        },
+        "policy": {key: value for key, value in policy.items() if key != "_target_"},
+        "tiles": OmegaConf.to_container(cfg.tiles),
+        "max_dets": list(loader.evaluator.max_dets),
+    }
+
+
+def model_facts(model) -> dict:
+    """Everything of a model that a config settles."""
+    return {
+        "shapes": {name: tuple(value.shape) for name, value in model.state_dict().items()},
+        "trained": {name for name, value in model.named_parameters() if value.requires_grad},
+        "norms": sorted(
+            {type(part).__name__ for part in model.modules() if "Norm" in type(part).__name__}
+        ),
+        "strided": {
+            name: part.stride for name, part in model.named_modules() if hasattr(part, "stride")
+        },
+        "anchors": [cell.tolist() for cell in model.anchor_generator.cell_anchors],
+        "anchor_strides": list(model.anchor_generator.strides),
+        "anchor_offset": model.anchor_generator.offset,
+        "matcher": (
+            model.anchor_matcher.thresholds,
+            model.anchor_matcher.labels,
+            model.anchor_matcher.allow_low_quality_matches,
+        ),
+        "delta_weights": tuple(model.box2box_transform.weights),
+        "prior": model.head.cls_score.bias.tolist(),
+        "pixels": (model.pixel_mean.flatten().tolist(), model.pixel_std.flatten().tolist()),
+        "normalizer": model._divides_by_positives,
+        **{name: getattr(model, name) for name in _THRESHOLDS},
+    }
+
+
+def _yacs_model(cfg) -> dict:
+    def build():
+        register_all()
+        cfg.MODEL.DEVICE = "cpu"
+        return build_model(cfg)
+
+    cfg = cfg.clone()
+    parts = cfg.MODEL, cfg.SCALE_MATCH.MODEL, cfg.INPUT.FORMAT, cfg.TEST.DETECTIONS_PER_IMAGE
+    return _facts_once("\n".join(map(str, parts)), build)
+
+
+def _lazy_model(node) -> dict:
+    return _facts_once(OmegaConf.to_yaml(node, resolve=True), lambda: instantiate(node))
+
+
+def _facts_once(key: str, build) -> dict:
+    """Facts of a model; many configs have the same one, and an R-50 takes a second to build."""
+    if key not in _facts_of_models:
+        _facts_of_models[key] = model_facts(build())
+    return _facts_of_models[key]
+
+
+def _target(node) -> str:
+    name = node._target_ if isinstance(node._target_, str) else node._target_.__name__
+    return name.rpartition(".")[2]
