@@ -1,5 +1,6 @@
 """Which scales Scale Match may use, and what happens to the others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,9 +37,12 @@ class ScaleLimits:
     max_tries: int = 5
 
     def __post_init__(self) -> None:
-        _check_range(self.scale_range)
-        if not (np.isfinite(self.default_scale) and self.default_scale > 0):
-            raise InputError(f"default_scale must be positive, got {self.default_scale!r}")
+        # A config hands over a list of its own kind; a tuple travels to worker processes.
+        object.__setattr__(self, "scale_range", _checked_range(self.scale_range))
+        if not _is_positive(self.default_scale):
+            raise InputError(
+                f"default_scale must be positive and finite, got {self.default_scale!r}"
+            )
         if self.out_of_range not in ("clip", "default"):
             raise InputError(f'out_of_range must be "clip" or "default", got {self.out_of_range!r}')
         whole_number("max_tries", self.max_tries, minimum=1)
@@ -59,7 +63,11 @@ class ScaleLimits:
         return float(min(max(scale, low), high))
 
 
-def _check_range(scale_range: tuple[float, float]) -> None:
+def _is_positive(value: float) -> bool:
+    return isinstance(value, (int, float)) and 0.0 < value < np.inf
+
+
+def _checked_range(scale_range: Sequence[float]) -> tuple[float, float]:
     try:
         low, high = scale_range
         valid = bool(0.0 <= low < high < np.inf)
@@ -67,3 +75,4 @@ def _check_range(scale_range: tuple[float, float]) -> None:
         valid = False
     if not valid:
         raise InputError(f"scale_range must be two numbers 0 <= low < high, got {scale_range!r}")
+    return float(low), float(high)
