@@ -176,12 +176,12 @@ def _suppress_per_image(
         )
         kept.append(rows[np.sort(winners)])
     indices = np.concatenate(kept)
-    boxes = corners[indices].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = corners[indices]
+    boxes[:, 2:] -= boxes[:, :2]  # Still in float32, as in the original.
     return DetectionTable(
         image_ids=detections.image_ids[indices],
         category_ids=detections.category_ids[indices],
-        boxes=boxes,
+        boxes=boxes.astype(np.float64),
         scores=detections.scores[indices],
     )
 
