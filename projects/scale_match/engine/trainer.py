@@ -247,6 +247,11 @@ class ScaleMatchTrainer(DefaultTrainer):
         )
 
     @classmethod
+    def with_tiles(cls, cfg: CfgNode, model: nn.Module) -> nn.Module:
+        """The model on tiles where ``SCALE_MATCH.TILES.ENABLED``."""
+        return TiledModel(cfg, model) if cfg.SCALE_MATCH.TILES.ENABLED else model
+
+    @classmethod
     def test(
         cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
     ) -> Metrics:
@@ -260,7 +265,7 @@ class ScaleMatchTrainer(DefaultTrainer):
         Returns:
             See :func:`train`.
         """
-        tiled = TiledModel(cfg, model) if cfg.SCALE_MATCH.TILES.ENABLED else model
+        tiled = cls.with_tiles(cfg, model)
         names = list(cfg.DATASETS.TEST)
         evaluators = evaluators or [cls.build_evaluator(cfg, name) for name in names]
         results = {

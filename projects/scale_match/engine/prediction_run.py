@@ -1,0 +1,158 @@
+"""Prediction over many image files: which they are, and what is written."""
+
+import glob
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from detectron2.data.detection_utils import read_image
+from PIL import Image
+from tqdm import tqdm
+
+from scale_match.core.errors import InputError
+from scale_match.core.records import DetectionTable
+from scale_match.engine.predictor import Prediction, Predictor
+from scale_match.report.drawing import draw_detections
+from scale_match.storage.files import write_json
+from scale_match.storage.results import write_detections
+
+__all__ = ["PredictionSummary", "find_images", "predict_images"]
+
+DETECTIONS_FILE = "detections.json"
+IMAGES_FILE = "images.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSummary:
+    """What a run over images gave.
+
+    Attributes:
+        num_images: Images looked at.
+        num_detections: Written to the file.
+        unreadable: One sentence for each image that was left out.
+    """
+
+    num_images: int
+    num_detections: int
+    unreadable: tuple[str, ...]
+
+
+def find_images(inputs: Sequence[str]) -> list[Path]:
+    """The image files that files, folders and patterns name, each once, folders in order of name.
+
+    Args:
+        inputs: A file is taken whatever its ending; of a folder those with the ending of an image
+            format, below it too; a pattern as ``dir/*.jpg``.
+
+    Raises:
+        InputError: One of them names no image.
+    """
+    found: dict[Path, None] = {}
+    for name in inputs:
+        paths = list(_named(name))
+        if not paths:
+            raise InputError(f"{name} names no image: it is no file, folder or pattern of images")
+        found |= dict.fromkeys(paths)
+    return list(found)
+
+
+def predict_images(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    min_score: float = 0.0,
+    min_score_drawn: float = 0.3,
+    strict: bool = False,
+) -> PredictionSummary:
+    """Detects in every image, writes one file of detections and a picture for each image.
+
+    Args:
+        predictor: The detector.
+        paths: The images; ids count from 1 in their order.
+        output: Folder: ``detections.json`` (COCO results; category ids are class indices from 1),
+            ``images.json`` (id, file name and size of each image), ``drawn/``.
+        min_score: Detections below it are not written.
+        min_score_drawn: Detections below it are not drawn.
+        strict: An image that cannot be read is an error; else it is left out and counted.
+
+    Raises:
+        InputError: ``strict`` and an image cannot be read; no image at all can be read.
+    """
+    found: dict[int, Prediction] = {}
+    unreadable: list[str] = []
+    pictures = _picture_names(paths)
+    for image_id, path in enumerate(tqdm(paths, desc="images", unit="image"), start=1):
+        try:
+            found[image_id] = predictor(path, min_score=min_score)
+        except InputError as error:
+            if strict:
+                raise
+            unreadable.append(str(error))
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+            continue
+        one = found[image_id]
+        draw_detections(
+            read_image(str(path), format="RGB"),
+            one.boxes,
+            one.scores,
+            path=output / "drawn" / pictures[image_id - 1],
+            min_score=min_score_drawn,
+        )
+    if not found:
+        raise InputError(f"none of the {len(paths)} images can be read; the first: {unreadable[0]}")
+    table = _table(found)
+    write_detections(output / DETECTIONS_FILE, table)
+    write_json(
+        output / IMAGES_FILE,
+        [
+            {
+                "id": image_id,
+                "file_name": str(paths[image_id - 1]),
+                "width": one.width,
+                "height": one.height,
+            }
+            for image_id, one in found.items()
+        ],
+    )
+    return PredictionSummary(len(found), len(table), tuple(unreadable))
+
+
+def _named(name: str) -> Iterator[Path]:
+    path = Path(name)
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        endings = Image.registered_extensions()
+        yield from sorted(
+            below
+            for below in path.rglob("*")
+            if below.suffix.lower() in endings and below.is_file()
+        )
+    else:
+        # Path.glob takes no absolute pattern.
+        matches = (Path(match) for match in sorted(glob.glob(name, recursive=True)))  # noqa: PTH207
+        yield from (match for match in matches if match.is_file())
+
+
+def _picture_names(paths: Sequence[Path]) -> list[str]:
+    """A file name for each picture; the id tells images of one name apart."""
+    stems = [path.stem for path in paths]
+    return [
+        f"{stem}.png" if stems.count(stem) == 1 else f"{stem}_{image_id}.png"
+        for image_id, stem in enumerate(stems, start=1)
+    ]
+
+
+def _table(found: dict[int, Prediction]) -> DetectionTable:
+    """The detections of all images as one table."""
+    counts = [len(one.scores) for one in found.values()]
+    boxes = np.concatenate([one.boxes for one in found.values()])  # (M, 4) XYXY
+    return DetectionTable(
+        image_ids=np.repeat(np.array(list(found), np.int64), counts),
+        category_ids=np.concatenate([one.classes for one in found.values()]) + 1,
+        boxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1),
+        scores=np.concatenate([one.scores for one in found.values()]),
+    )

@@ -1,0 +1,124 @@
+"""The configs of a transfer's trainings: one detector, with data, weights and schedule of each."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from scale_match.core.errors import InputError
+from scale_match.engine.session import yacs_config
+from scale_match.engine.transfer_settings import CocoFiles, TransferSettings
+from scale_match.storage.annotations import read_annotations
+from scale_match.storage.files import file_sha256
+
+__all__ = ["TransferConfigs", "build_configs", "config_fingerprint", "data_fingerprint"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferConfigs:
+    """Configs of :func:`~scale_match.engine.session.yacs_config`, without paths of stages.
+
+    Attributes:
+        pretrain: Source, policy; ``SCALE_MATCH.TARGET`` is to be set.
+        finetune: ``MODEL.WEIGHTS`` and the training data are to be set; the test data are named,
+            if there are any.
+    """
+
+    pretrain: CfgNode
+    finetune: CfgNode
+
+
+def build_configs(settings: TransferSettings) -> TransferConfigs:
+    """Read both configs and put in what the transfer decides.
+
+    Raises:
+        InputError: A config or an annotation file is broken.
+    """
+    pretrain = _config(settings, settings.pretrain_config or settings.config)
+    finetune = _config(settings, settings.config)
+    policy = settings.policy or _policy_of(pretrain)
+    pretrain.SCALE_MATCH.POLICY = policy
+    # Monotone Scale Match ranks the sizes of what it trains on.
+    pretrain.SCALE_MATCH.SOURCE = ""
+    _set_training_data(pretrain, settings.source)
+    finetune.SCALE_MATCH.POLICY = "none"
+    _set_classes(finetune, settings.target)
+    _set_steps(pretrain, settings.pretrain_steps)
+    _set_steps(finetune, settings.finetune_steps)
+    return TransferConfigs(pretrain, finetune)
+
+
+def config_fingerprint(cfg: CfgNode) -> str:
+    """Hash of a config without its output folder and without paths, which data hashes replace."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = ""
+    cfg.MODEL.WEIGHTS = ""
+    cfg.SCALE_MATCH.TARGET = cfg.SCALE_MATCH.SOURCE = ""
+    for key in cfg.SCALE_MATCH.DATA:
+        if key.endswith(("_ANNOTATIONS", "_IMAGES")):
+            cfg.SCALE_MATCH.DATA[key] = ""
+    return hashlib.sha256(cfg.dump().encode()).hexdigest()
+
+
+def data_fingerprint(files: CocoFiles) -> dict[str, Any]:
+    """What identifies a data set: the annotation file's hash, and names and sizes of the images.
+
+    Raises:
+        InputError: The annotation file is broken.
+    """
+    annotations = read_annotations(files.annotations)
+    digest = hashlib.sha256()
+    for name in sorted({image.file_name for image in annotations.images}):
+        path = files.images / name
+        size = path.stat().st_size if path.is_file() else -1
+        digest.update(f"{name}\0{size}\n".encode())
+    return {
+        "annotations_sha256": file_sha256(files.annotations),
+        "images": len(annotations.images),
+        "image_files_sha256": digest.hexdigest(),
+    }
+
+
+def _config(settings: TransferSettings, path: Path) -> CfgNode:
+    cfg = yacs_config(path, settings.opts)
+    cfg.SEED = settings.seed
+    if settings.device is not None:
+        cfg.MODEL.DEVICE = settings.device
+    # The evaluation is a stage of its own.
+    cfg.TEST.EVAL_PERIOD = 0
+    cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = ()
+    data = cfg.SCALE_MATCH.DATA
+    data.TRAIN_ANNOTATIONS = data.TRAIN_IMAGES = data.TEST_ANNOTATIONS = data.TEST_IMAGES = ""
+    return cfg
+
+
+def _policy_of(cfg: CfgNode) -> str:
+    policy = str(cfg.SCALE_MATCH.POLICY)
+    return "sm" if policy == "none" else policy
+
+
+def _set_training_data(cfg: CfgNode, files: CocoFiles) -> None:
+    cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS = str(files.annotations)
+    cfg.SCALE_MATCH.DATA.TRAIN_IMAGES = str(files.images)
+    _set_classes(cfg, files)
+
+
+def _set_classes(cfg: CfgNode, files: CocoFiles) -> None:
+    """As many classes as the data set has categories; the classifier starts anew where it has to."""
+    count = len(read_annotations(files.annotations).categories)
+    if count == 0:
+        raise InputError(f"{files.annotations} has no categories to train on")
+    cfg.MODEL.RETINANET.NUM_CLASSES = count
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = count
+
+
+def _set_steps(cfg: CfgNode, steps: int | None) -> None:
+    if steps is not None:
+        # Steps of the learning rate keep their place relative to the whole.
+        cfg.SOLVER.STEPS = tuple(
+            max(1, round(step * steps / cfg.SOLVER.MAX_ITER)) for step in cfg.SOLVER.STEPS
+        )
+        cfg.SOLVER.MAX_ITER = steps

@@ -1,0 +1,80 @@
+"""Detect in image files with a trained model; writes detections and pictures."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scale_match.cli import run_tool
+from scale_match.engine.front_ends import front_end_of
+from scale_match.engine.prediction_run import find_images, predict_images
+
+EXAMPLES = """
+examples:
+  python tools/predict.py --config-file output/mine/config.yaml \\
+    --weights output/mine/model_final.pth --input photo.jpg more/ "*.png" --output found
+  python tools/predict.py --config-file configs/quick/adap_retinanet_r18_fpn_quick_toy.py \\
+    --weights model.pth --device cpu --input images/ --output found --opts tiles.batch_size=1
+
+writes detections.json (COCO results, category ids from 1), images.json (which image has which id)
+and drawn/. Exit code 2 and one sentence: something in the input is wrong.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="predict.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config-file", type=Path, required=True, help=".yaml (yacs) or .py (Lazy)"
+    )
+    parser.add_argument("--weights", help="weight file; by default the config's")
+    parser.add_argument(
+        "--input", nargs="+", required=True, metavar="PATH", help="files, folders, or patterns"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--score-threshold", type=float, default=0.05, help="least score written (default 0.05)"
+    )
+    parser.add_argument(
+        "--draw-threshold", type=float, default=0.3, help="least score drawn (default 0.3)"
+    )
+    parser.add_argument("--device", help="cpu or cuda; by default the config's")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at an image that cannot be read"
+    )
+    parser.add_argument(
+        "--opts",
+        nargs=argparse.REMAINDER,
+        default=[],
+        help="config overrides: KEY VALUE pairs (yacs) or path.key=value (Lazy); come last",
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments, predict, and say what was found."""
+    args = _parser().parse_args(argv)
+    front_end = front_end_of(args.config_file)
+    cfg = front_end.load(args.config_file, args.opts)
+    paths = find_images(args.input)
+    predictor = front_end.predictor(front_end.with_settings(cfg, args.weights, args.device))
+    summary = predict_images(
+        predictor,
+        paths,
+        args.output,
+        min_score=args.score_threshold,
+        min_score_drawn=args.draw_threshold,
+        strict=args.strict,
+    )
+    print(
+        f"{summary.num_detections} detections in {summary.num_images} images, "
+        f"{len(summary.unreadable)} images left out: {args.output}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main))
