@@ -27,7 +27,7 @@ def test_a_shape_on_whole_pixels_covers_exactly_these():
 def test_a_half_covered_pixel_gets_half_of_the_colour():
     canvas = _canvas()
     canvas.paint(_square(4.5, 6.0, 10.0, 9.0))
-    # Pillow fills the pixels that an outline touches: at most one of the sixteen per pixel too many.
+    # Pillow fills all that an outline touches: up to one sixteenth of a pixel too much.
     assert canvas.pixels()[7, 4, 0] == pytest.approx(127.5, abs=255.0 / 16)
     assert canvas.pixels()[7, 3, 0] == 0.0
 

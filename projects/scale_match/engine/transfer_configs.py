@@ -107,7 +107,7 @@ def _set_training_data(cfg: CfgNode, files: CocoFiles) -> None:
 
 
 def _set_classes(cfg: CfgNode, files: CocoFiles) -> None:
-    """As many classes as the data set has categories; the classifier starts anew where it has to."""
+    """As many classes as the data set has categories."""
     count = len(read_annotations(files.annotations).categories)
     if count == 0:
         raise InputError(f"{files.annotations} has no categories to train on")
@@ -116,9 +116,17 @@ def _set_classes(cfg: CfgNode, files: CocoFiles) -> None:
 
 
 def _set_steps(cfg: CfgNode, steps: int | None) -> None:
-    if steps is not None:
-        # Steps of the learning rate keep their place relative to the whole.
-        cfg.SOLVER.STEPS = tuple(
-            max(1, round(step * steps / cfg.SOLVER.MAX_ITER)) for step in cfg.SOLVER.STEPS
-        )
-        cfg.SOLVER.MAX_ITER = steps
+    """The length of a training in iterations; the learning rate's steps keep their relative place.
+
+    The epochs are switched off, so that no number of iterations is taken for detectron2's default.
+    """
+    if steps is None:
+        return
+    epochs = cfg.SCALE_MATCH.SOLVER.EPOCHS
+    if epochs > 0:
+        at = [step / epochs for step in cfg.SCALE_MATCH.SOLVER.STEP_EPOCHS if step < epochs]
+    else:
+        at = [step / cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS]
+    cfg.SCALE_MATCH.SOLVER.EPOCHS = 0
+    cfg.SOLVER.STEPS = tuple(max(round(share * steps), 1) for share in at)
+    cfg.SOLVER.MAX_ITER = steps
