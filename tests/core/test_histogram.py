@@ -44,10 +44,12 @@ class TestBins:
         )
         assert histogram.edges.tolist() == pytest.approx([1, 10, 100])
 
-    def test_the_extreme_edges_are_sizes_of_boxes_also_with_log(self):
-        sizes = lognormal_sizes(0)
-        histogram = SizeHistogram.from_sizes(sizes, log=True)
-        assert (histogram.edges[0], histogram.edges[-1]) == (sizes.min(), sizes.max())
+    @pytest.mark.parametrize("except_rate", [None, 0.0])
+    def test_the_extreme_edges_are_sizes_of_boxes_also_with_log(self, except_rate):
+        for seed in range(10):
+            sizes = lognormal_sizes(seed)
+            histogram = SizeHistogram.from_sizes(sizes, log=True, except_rate=except_rate)
+            assert (histogram.edges[0], histogram.edges[-1]) == (sizes.min(), sizes.max())
 
     @pytest.mark.parametrize("log", [False, True])
     @pytest.mark.parametrize("bins", [3, 7, 49, 100])
@@ -193,8 +195,8 @@ class TestDraw:
 
     def test_r_within_the_slack_above_a_border_stays_below_it(self):
         histogram = SizeHistogram([1, 1], [1, 2, 3])
-        drawn = histogram.draw(np.array([0.5, 0.5 + 9e-7, 0.5 + 2e-6]), np.full(3, 0.5))
-        assert drawn.tolist() == [1.5, 1.5, 2.5]
+        r = np.array([0.5, 0.5 + 9e-7, 0.5 + 1e-6, 0.5 + 1.1e-6])
+        assert histogram.draw(r, np.full(4, 0.5)).tolist() == [1.5, 1.5, 1.5, 2.5]
 
     def test_an_empty_bin_is_not_hit_except_the_first_near_zero(self):
         histogram = SizeHistogram([0, 3, 0, 1], [1, 2, 3, 4, 5])
