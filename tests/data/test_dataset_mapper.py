@@ -165,7 +165,9 @@ def test_boxes_without_area_are_not_trained_on(toy):
         ([4.0, 4.0, 10.0, 10.0], {}),
     )
     for policy in (None, FixedPolicy()):
-        assert mapper(scale_policy=policy)(entry)["instances"].gt_classes.tolist() == [2]
+        map_entry = mapper(scale_policy=policy)
+        assert map_entry(entry)["instances"].gt_classes.tolist() == [2]
+        assert map_entry.num_dropped == 0  # they were not too small, but no boxes at all
 
 
 def test_boxes_that_the_policy_drops_are_not_trained_on(toy):

@@ -28,8 +28,6 @@ from scale_match.storage.files import parse_json, read_bytes
 
 __all__ = ["read_annotations", "read_raw_coco"]
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 # The descriptions are the rules as they stand in messages.
 _Id = Annotated[
     int, Meta(ge=-(2**63), le=2**63 - 1, description="a whole number without a decimal point")
@@ -109,7 +107,7 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
             no image.
     """
     source = str(path)
-    file = _decode(read_bytes(path).removeprefix(_BYTE_ORDER_MARK), source)
+    file = _decode(read_bytes(path), source)
     images = _image_records(file.images, "image", source)
     if not images:
         raise InputError(f"{source} has no image at all: 'images' is empty")
@@ -143,8 +141,8 @@ def _decode(data: bytes, source: str) -> _File:
     try:
         return msgspec.json.decode(data, type=_File)
     except msgspec.MsgspecError:
-        # Broken JSON, a broken rule, or a NaN, which Python writes although JSON has none. The
-        # plain pass raises for the first two; a NaN in a field that we do not read is no harm.
+        # Broken JSON or a broken rule, for which the plain pass raises; or something that Python
+        # takes though JSON has not: a byte order mark, or NaN, no harm in a field that is not read.
         raw = parse_json(data, source)
         _check_form(raw, source)
         return _File(

@@ -52,7 +52,7 @@ def tile_annotations(
     Raises:
         InputError: The file has tiles already, or an argument is out of range.
     """
-    if "old_images" in raw or any("corner" in image for image in raw["images"]):
+    if any("corner" in image for image in raw["images"]):
         raise InputError("the annotations are of tiles already (they have 'corner' entries)")
     boxes_of_image: dict[int, list[_Entry]] = {image["id"]: [] for image in raw["images"]}
     for box in raw["annotations"]:
