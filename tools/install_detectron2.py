@@ -175,8 +175,8 @@ def verify() -> None:
     finished = subprocess.run([sys.executable, str(check)], stdout=sys.stderr, check=False)
     if finished.returncode != 0:
         raise SetupError(
-            "the installed detectron2 does not work, see above: repair or remove it, or use "
-            "'bash tools/setup_env.sh --isolated' for an environment of this checkout"
+            "the installed detectron2 does not work, see above: repair or uninstall it and run "
+            "again; --isolated sets up an environment of this checkout instead"
         )
 
 

@@ -3,12 +3,13 @@
 Runs before anything is installed, in the Python that is being set up: standard library only.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "run_pip",
     "say",
     "text_file",
+    "what_pip_would_add",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,3 +109,26 @@ def run_pip(*arguments: str | Path, advice: str, pip_folder: Path | None = None)
     finished = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
     if finished.returncode != 0:
         raise SetupError(f"'pip {words[0]}' failed, see above: {advice}")
+
+
+def what_pip_would_add(names: Sequence[str], *, constraints: Path, advice: str) -> list[str]:
+    """``name==version`` of all that pip would install for these names, without installing it.
+
+    Args:
+        names: Names of distributions.
+        constraints: File of constraints.
+        advice: What to do when there is no solution, the end of the error's sentence.
+
+    Raises:
+        SetupError: pip found no solution or failed otherwise.
+    """
+    with text_file("report.json", "{}") as report:
+        run_pip(
+            *("install", "--dry-run", "--quiet", "--no-build-isolation", "--report", report),
+            "--constraint",
+            constraints,
+            *names,
+            advice=advice,
+        )
+        found = json.loads(report.read_text(encoding="utf-8")).get("install", [])
+    return [f"{entry['metadata']['name']}=={entry['metadata']['version']}" for entry in found]

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import install_detectron2
@@ -31,12 +32,14 @@ from pip_steps import (
     run_pip,
     say,
     text_file,
+    what_pip_would_add,
 )
 
 __all__ = ["main"]
 
 BUILD_TOOLS = ("pip", "setuptools")
 EXTRAS = ("detector", "dev")
+DETECTRON2_NAMES = ("detectron2", "detectron2-cdo")
 # Found by import, not by name: other distributions offer the same module, and a second one beside
 # it would break both.
 FOUND_BY_IMPORT = {
@@ -62,23 +65,22 @@ def required_names(config: Path = ROOT / "setup.cfg") -> list[str]:
     return [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines if line]
 
 
+def offered_otherwise(name: str, installed: Mapping[str, str]) -> bool:
+    """True where another distribution offers what the named one would install."""
+    module = FOUND_BY_IMPORT.get(canonical(name))
+    return (
+        module is not None
+        and canonical(name) not in installed
+        and importlib.util.find_spec(module) is not None
+    )
+
+
 def missing(names: Sequence[str], installed: Mapping[str, str]) -> list[str]:
     """Those of the names that are neither installed nor offered by another distribution."""
-
-    def is_present(name: str) -> bool:
-        module = FOUND_BY_IMPORT.get(name)
-        offered = module is not None and importlib.util.find_spec(module) is not None
-        return offered or name in installed
-
-    return [name for name in names if not is_present(canonical(name))]
-
-
-def misversioned(installed: Mapping[str, str], pins: Mapping[str, str]) -> list[str]:
-    """``name==version`` for whatever is installed in another version than the pinned one."""
     return [
-        f"{name}=={pins[name]}"
-        for name, version in installed.items()
-        if name in pins and version.partition("+")[0] != pins[name]
+        name
+        for name in names
+        if canonical(name) not in installed and not offered_otherwise(name, installed)
     ]
 
 
@@ -136,32 +138,54 @@ def forget_half_installed(site_packages: Path) -> None:
             shutil.rmtree(folder)
 
 
-def install_requirements(*, own: bool) -> None:
-    """Install what is missing; in the checkout's own environment also correct versions.
+def install_build_tools(*, own: bool) -> None:
+    """Install pip and setuptools; everything after this needs them.
 
     Args:
-        own: True for this checkout's ``.venv``; elsewhere nothing that is installed changes.
+        own: True for this checkout's ``.venv``, which gets the pinned versions.
 
     Raises:
         SetupError: pip failed.
     """
     pins = pinned_versions()
-    for names in (list(BUILD_TOOLS), required_names()):
-        installed = installed_versions()
-        wanted = missing(names, installed) + (misversioned(installed, pins) if own else [])
-        if not wanted:
-            continue
+    installed = installed_versions()
+    outdated = [name for name in BUILD_TOOLS if own and installed.get(name) != pins[name]]
+    wanted = [f"{name}=={pins[name]}" for name in outdated] or missing(BUILD_TOOLS, installed)
+    if wanted:
         say(f"adding to {sys.prefix}: {', '.join(wanted)}")
-        constraints = constraints_that_keep({} if own else installed, pins)
-        with text_file("constraints.txt", constraints) as file:
+        run_pip("install", "--quiet", *wanted, advice=ADVICE_OWN if own else ADVICE_KEPT)
+
+
+def install_requirements(*, own: bool) -> None:
+    """Install what is missing of the requirements and of what they need.
+
+    Args:
+        own: True for this checkout's ``.venv``, which gets the pinned versions; elsewhere nothing
+            that is installed changes.
+
+    Raises:
+        SetupError: pip failed.
+    """
+    if own:
+        forget_half_installed(Path(sysconfig.get_paths()["purelib"]))
+    install_build_tools(own=own)
+    installed = installed_versions()
+    names = [name for name in required_names() if not offered_otherwise(name, installed)]
+    # An installed detectron2 stays as it is, but what it needs may be missing.
+    names += [name for name in DETECTRON2_NAMES if name in installed]
+    constraints = constraints_that_keep({} if own else installed, pinned_versions())
+    with text_file("constraints.txt", constraints) as file:
+        if own:
+            say(f"installing into {sys.prefix}: {', '.join(names)}")
             run_pip(
-                "install",
-                "--no-build-isolation",
-                "--constraint",
-                file,
-                *wanted,
-                advice=ADVICE_OWN if own else ADVICE_KEPT,
+                "install", "--no-build-isolation", "--constraint", file, *names, advice=ADVICE_OWN
             )
+            return
+        say(f"working out what is missing in {sys.prefix}")
+        wanted = what_pip_would_add(names, constraints=file, advice=ADVICE_KEPT)
+    if wanted:
+        say(f"adding to it, without changing anything else: {', '.join(wanted)}")
+        run_pip("install", "--no-build-isolation", "--no-deps", *wanted, advice=ADVICE_KEPT)
 
 
 def install_package() -> None:
@@ -184,6 +208,11 @@ def install_package() -> None:
         )
 
 
+def check_consistency() -> None:
+    """Raise SetupError if the installed distributions contradict each other."""
+    run_pip("check", advice="remove the folder .venv and run again")
+
+
 def set_up(*, own: bool) -> None:
     """Run the steps that are needed and write the stamp.
 
@@ -199,17 +228,16 @@ def set_up(*, own: bool) -> None:
         return
     started = time.monotonic()
     stamp.unlink(missing_ok=True)
+    steps: list[tuple[str, Callable[[], None]]] = [
+        ("requirements", partial(install_requirements, own=own)),
+        ("detectron2", install_detectron2.ensure),
+        ("this package", install_package),
+    ]
     if own:
-        forget_half_installed(Path(sysconfig.get_paths()["purelib"]))
-    say("[1/4] requirements")
-    install_requirements(own=own)
-    say("[2/4] detectron2")
-    install_detectron2.ensure()
-    say("[3/4] this package")
-    install_package()
-    say("[4/4] consistency of what is installed")
-    if own:
-        run_pip("check", advice="remove the folder .venv and run again")
+        steps.append(("consistency", check_consistency))
+    for number, (name, step) in enumerate(steps, start=1):
+        say(f"[{number}/{len(steps)}] {name}")
+        step()
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(stamp_text(), encoding="utf-8")
     say(f"the environment is ready after {time.monotonic() - started:.0f} s")
