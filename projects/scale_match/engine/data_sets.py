@@ -9,7 +9,7 @@ from detectron2.utils import comm
 from scale_match.core.errors import InputError
 from scale_match.data.datasets import check_image_files, is_left_out
 
-__all__ = ["test_dicts", "training_dicts"]
+__all__ = ["evaluation_dicts", "training_dicts"]
 
 
 def training_dicts(names: Sequence[str], *, filter_empty: bool = True) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def training_dicts(names: Sequence[str], *, filter_empty: bool = True) -> list[d
     return dicts
 
 
-def test_dicts(name: str) -> list[dict[str, Any]]:
+def evaluation_dicts(name: str) -> list[dict[str, Any]]:
     """The images of a data set to evaluate on.
 
     Raises:

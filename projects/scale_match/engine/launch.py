@@ -7,19 +7,25 @@ gloo, with either version. What goes wrong in a process comes back as one senten
 
 import os
 import pickle
+import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exc
 from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import torch
 import torch.distributed as dist
-from detectron2.engine import launch as launch_on_gpus
 from detectron2.utils import comm
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
 
 from scale_match.core.errors import InputError
 
@@ -100,12 +106,15 @@ def launch(
         job = _Job(main, tuple(args), folder)
         try:
             if torch.device(device).type == "cuda":
+                # Here, because it brings all of detectron2 and doubles the start of a process.
+                from detectron2.engine import launch as launch_on_gpus
+
                 launch_on_gpus(job, num_gpus, num_machines, machine_rank, dist_url, ())
             else:
-                group = _Group(num_gpus, world_size, machine_rank, _meeting(dist_url, folder))
-                spawn(_cpu_process, args=(job, group), nprocs=num_gpus)  # type: ignore[no-untyped-call]
+                url = _meeting(dist_url, folder)
+                _run_on_cpu(job, _Group(num_gpus, world_size, machine_rank, url))
         except (ProcessRaisedException, ProcessExitedException) as error:
-            raise _sentence(error, folder) from error
+            raise _cause(error, folder) from error
         return job.result()
 
 
@@ -120,14 +129,26 @@ class _Job:
     def __call__(self) -> None:
         try:
             value = self.main(*self.args)
-        except InputError as error:
-            (self.folder / f"error{comm.get_rank()}.txt").write_text(str(error))
+        except Exception as error:
+            # The others fail after this one, for want of it; the time tells which came first.
+            note = _Failure(time.time(), isinstance(error, InputError), str(error), format_exc())
+            (self.folder / f"failure{comm.get_rank()}").write_bytes(pickle.dumps(note))
             raise
         if comm.get_local_rank() == 0:
             (self.folder / _RESULT_FILE).write_bytes(pickle.dumps(value))
 
     def result(self) -> Any:  # noqa: ANN401 - what main returned
         return pickle.loads((self.folder / _RESULT_FILE).read_bytes())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Failure:
+    """What ended a process, in order of time."""
+
+    when: float
+    is_input_error: bool
+    sentence: str
+    traceback: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +159,30 @@ class _Group:
     world_size: int
     machine_rank: int
     url: str
+
+
+def _run_on_cpu(job: _Job, group: _Group) -> None:
+    """Starts the CPU processes of this machine and waits for them.
+
+    Raises:
+        ProcessRaisedException: One of them raised an exception.
+        ProcessExitedException: One of them was killed.
+    """
+    context = start_processes(  # type: ignore[no-untyped-call]
+        _cpu_process, args=(job, group), nprocs=group.per_machine, join=False, start_method="spawn"
+    )
+    try:
+        while not context.join():
+            pass
+    except ProcessRaisedException:
+        # One that was killed takes the others with it, which may be seen first.
+        for index, process in enumerate(context.processes):
+            code = process.exitcode
+            if code is not None and code < 0 and code != -signal.SIGTERM:
+                raise ProcessExitedException(
+                    "killed", index, process.pid, code, signal.Signals(-code).name
+                ) from None
+        raise
 
 
 def _cpu_process(local_rank: int, job: _Job, group: _Group) -> None:
@@ -207,15 +252,18 @@ def _check_url(dist_url: str, num_machines: int) -> None:
             ) from error
 
 
-def _sentence(error: Exception, folder: Path) -> Exception:
-    """What to raise for a failed process: its own sentence where it left one."""
-    left = sorted(folder.glob("error*.txt"))
-    if left:
-        return InputError(left[0].read_text())
+def _cause(error: Exception, folder: Path) -> Exception:
+    """What to raise for failed processes: what came first, in its own words."""
     if isinstance(error, ProcessExitedException):
-        signal = f" by {error.signal_name}" if error.signal_name else ""
+        by = f" by {error.signal_name}" if error.signal_name else ""
         return InputError(
-            f"process {error.error_index} was ended{signal} with exit code {error.exit_code} "
+            f"process {error.error_index} was ended{by} with exit code {error.exit_code} "
             "(SIGKILL is often a lack of memory); --resume goes on from the last checkpoint"
         )
-    return error
+    failures: list[_Failure] = [pickle.loads(path.read_bytes()) for path in folder.glob("failure*")]
+    if not failures:
+        return error
+    first = min(failures)
+    if first.is_input_error:
+        return InputError(first.sentence)
+    return RuntimeError(f"a process of the run failed:\n{first.traceback}")

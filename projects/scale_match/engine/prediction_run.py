@@ -86,7 +86,7 @@ def predict_images(
     pictures = _picture_names(paths)
     for image_id, path in enumerate(tqdm(paths, desc="images", unit="image"), start=1):
         try:
-            found[image_id] = predictor(path, min_score=min_score)
+            found[image_id] = predictor(path, image_id=image_id, min_score=min_score)
         except InputError as error:
             if strict:
                 raise

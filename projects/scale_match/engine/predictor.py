@@ -57,17 +57,18 @@ class Predictor:
         self._mapper = mapper
 
     @torch.no_grad()
-    def __call__(self, path: Path, *, min_score: float = 0.0) -> Prediction:
+    def __call__(self, path: Path, *, image_id: int = 0, min_score: float = 0.0) -> Prediction:
         """Detects in one image.
 
         Args:
             path: The file.
+            image_id: For messages.
             min_score: Detections below it are left out; the model has a limit of its own.
 
         Raises:
             InputError: The file is missing or no image.
         """
-        sample = self._mapper({"file_name": str(path)})
+        sample = self._mapper({"file_name": str(path), "image_id": image_id})
         found = self._model([sample])[0]["instances"].to("cpu")
         found = found[found.scores >= min_score]
         return Prediction(

@@ -17,7 +17,7 @@ from scale_match.config import add_scale_match_config
 from scale_match.core.errors import InputError
 from scale_match.data.epochs import EpochPlan
 from scale_match.data.lazy import register_files
-from scale_match.engine.data_sets import test_dicts, training_dicts
+from scale_match.engine.data_sets import evaluation_dicts, training_dicts
 from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
 from scale_match.engine.registration import register_all
@@ -98,7 +98,7 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
             "SCALE_MATCH.DATA.TEST_IMAGES, or DATASETS.TEST"
         )
     for name in cfg.DATASETS.TEST:
-        test_dicts(name)
+        evaluation_dicts(name)
     cfg.freeze()
     default_setup(cfg, Namespace(eval_only=not training))
     return cfg

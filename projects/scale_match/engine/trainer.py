@@ -20,7 +20,7 @@ from scale_match.core.errors import InputError
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.data.loader import build_test_loader, build_train_loader
 from scale_match.engine.checkpoint import AtomicCheckpointer
-from scale_match.engine.data_sets import test_dicts, training_dicts
+from scale_match.engine.data_sets import evaluation_dicts, training_dicts
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
 from scale_match.engine.model_checks import check_classes, check_frozen_layers, log_model
@@ -233,7 +233,7 @@ class ScaleMatchTrainer(DefaultTrainer):
         """Every image of a registered data set once."""
         mapper = ScaleMatchDatasetMapper(cfg, is_train=False)
         return build_test_loader(
-            test_dicts(dataset_name), mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
+            evaluation_dicts(dataset_name), mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
         )
 
     @classmethod

@@ -1,0 +1,116 @@
+import socket
+import threading
+
+import pytest
+import torch
+
+from engine import workers
+from scale_match.core.errors import InputError
+from scale_match.engine.launch import check_device, launch
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return listener.getsockname()[1]
+
+
+def test_one_process_is_a_plain_call():
+    assert launch(lambda: "here", num_gpus=1, device="cpu") == "here"
+
+
+def test_two_cpu_processes_form_one_group_and_the_first_ones_value_returns():
+    assert launch(workers.gather_ranks, num_gpus=2, device="cpu", args=(10,)) == [
+        (0, 0, 2),
+        (10, 1, 2),
+    ]
+
+
+def test_two_machines_with_one_cpu_process_each_meet_at_a_port():
+    # A "machine" is a call of launch; here both are on this one.
+    port = free_port()
+    results = {}
+
+    def machine(rank):
+        results[rank] = launch(
+            workers.gather_ranks,
+            num_gpus=1,
+            num_machines=2,
+            machine_rank=rank,
+            dist_url=f"tcp://127.0.0.1:{port}",
+            device="cpu",
+            args=(1,),
+        )
+
+    threads = [threading.Thread(target=machine, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {0: [(0, 0, 1), (1, 0, 1)], 1: [(0, 0, 1), (1, 0, 1)]}
+
+
+def test_bad_input_in_a_process_is_one_sentence_in_the_parent():
+    # The other process fails too, for want of this one; its error must not win.
+    with pytest.raises(InputError) as caught:
+        launch(workers.fail_with_a_sentence, num_gpus=2, device="cpu", args=(1,))
+    assert str(caught.value) == "rank 1 does not like its input"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: a fault of the program"):
+        launch(workers.fail_otherwise, num_gpus=2, device="cpu")
+
+
+def test_a_killed_process_is_said_with_its_signal_and_what_to_do():
+    with pytest.raises(InputError, match=r"process 1 was ended by SIGKILL.*--resume"):
+        launch(workers.die, num_gpus=2, device="cpu")
+
+
+def test_a_port_in_use_is_refused_before_any_process_starts():
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port} of --dist-url tcp://127.0.0.1:{port}"):
+            launch(
+                workers.gather_ranks, num_gpus=2, device="cpu", dist_url=f"tcp://127.0.0.1:{port}"
+            )
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_several_machines_need_a_named_meeting_point(rank):
+    with pytest.raises(InputError, match="--dist-url auto needs one machine, received 2"):
+        launch(workers.gather_ranks, num_gpus=1, num_machines=2, machine_rank=rank, device="cpu")
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:29500", "tcp://127.0.0.1", "tcp://:x", "tcp://a:b"])
+def test_a_meeting_point_of_another_form_is_refused(url):
+    with pytest.raises(InputError, match="--dist-url must look like tcp://host:port"):
+        launch(workers.gather_ranks, num_gpus=2, device="cpu", dist_url=url)
+
+
+def test_cuda_without_a_gpu_is_refused_naming_the_key(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"'cuda'.*finds no CUDA GPU: set MODEL\.DEVICE cpu"):
+        check_device("cuda", key="MODEL.DEVICE cpu")
+    check_device("cpu", key="MODEL.DEVICE cpu", num_gpus=8)
+
+
+def test_more_gpus_than_there_are_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_device("cuda", key="MODEL.DEVICE cpu", num_gpus=2)
+    with pytest.raises(InputError, match="--num-gpus 4 asks for more GPUs than the 2 here"):
+        check_device("cuda", key="MODEL.DEVICE cpu", num_gpus=4)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", ""])
+def test_something_that_is_no_device_is_refused(device):
+    with pytest.raises(InputError, match="is no device"):
+        check_device(device, key="MODEL.DEVICE cpu")
+
+
+def test_no_process_at_all_is_refused():
+    with pytest.raises(InputError, match="--num-gpus must be at least 1, received 0"):
+        check_device("cpu", key="MODEL.DEVICE cpu", num_gpus=0)
