@@ -69,9 +69,8 @@ def installed_versions() -> dict[str, str]:
     versions: dict[str, str] = {}
     for distribution in metadata.distributions():
         # A distribution whose installation was interrupted can lack its metadata.
-        name = distribution.metadata["Name"]
-        if name:
-            versions.setdefault(canonical(name), distribution.version)
+        if "Name" in distribution.metadata:
+            versions.setdefault(canonical(distribution.metadata["Name"]), distribution.version)
     return versions
 
 
