@@ -89,6 +89,18 @@ def test_nothing_gives_nothing():
     assert kept.tolist() == []
 
 
+def test_worse_candidates_are_looked_at_where_the_best_suppress_each_other():
+    cluster = torch.tensor([[0.0, 0, 10, 10]]).repeat(1000, 1)
+    others = torch.tensor([[20.0, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]])
+    scores = torch.linspace(1, 0.1, 1003)
+
+    kept = best_unsuppressed(
+        torch.cat([cluster, others]), scores, torch.zeros(1003), threshold=0.5, limit=3
+    )
+
+    assert kept.tolist() == [0, 1000, 1001]
+
+
 def test_the_best_of_many_candidates_need_not_all_be_compared():
     """10^5 boxes have 5 * 10^9 pairs; the hundred best are found among the first thousands."""
     boxes, scores, classes = random_candidates(100_000, seed=0)

@@ -48,6 +48,14 @@ def test_a_stock_key_that_says_the_same_is_accepted(keys):
     assert levels_from_config(config(**keys)) == PyramidLevels()
 
 
+def test_a_single_list_of_ratios_counts_for_every_level():
+    cfg = config(
+        SCALE_MATCH__MODEL__ASPECT_RATIOS=[1.0], MODEL__ANCHOR_GENERATOR__ASPECT_RATIOS=[[1.0]]
+    )
+
+    assert levels_from_config(cfg) == PyramidLevels(aspect_ratios=(1.0,))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "source"),
     [

@@ -24,5 +24,4 @@ class OverlapMatcher(Matcher):
         meets_an_anchor = match_quality_matrix.amax(dim=1) > 0  # (M,)
         if not bool(meets_an_anchor.all()):
             match_quality_matrix = match_quality_matrix[meets_an_anchor]
-        if len(match_quality_matrix):
-            super().set_low_quality_matches_(match_labels, match_quality_matrix)
+        super().set_low_quality_matches_(match_labels, match_quality_matrix)
