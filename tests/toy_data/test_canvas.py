@@ -75,6 +75,13 @@ def test_later_drawings_hide_earlier_ones():
     assert shares[second] == 1.0
 
 
+def test_a_pixel_covered_by_less_than_half_is_not_hidden():
+    canvas = _canvas()
+    first = canvas.paint(_square(0.0, 0.0, 10.0, 10.0))
+    canvas.paint(_square(9.6, 0.0, 20.0, 10.0))
+    assert canvas.visible_shares()[first] == 1.0
+
+
 def test_a_shadow_darkens_and_hides_nothing():
     canvas = _canvas(level=200.0)
     number = canvas.paint(_square(0.0, 0.0, 10.0, 10.0))

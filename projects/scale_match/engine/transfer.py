@@ -93,6 +93,7 @@ class _Job:
         self._target = data_fingerprint(settings.target)
         self._test = None if settings.test is None else data_fingerprint(settings.test)
         self.outcomes: dict[str, StageOutcome] = {}
+        self._names = _stage_names(settings)
 
     def run(self) -> None:
         """All stages in their order."""
@@ -170,8 +171,12 @@ class _Job:
         cfg.MODEL.WEIGHTS = str(weights)
         cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS = str(self._folder("tiles") / _TILES)
         cfg.SCALE_MATCH.DATA.TRAIN_IMAGES = str(self._settings.target.images)
-        title = "Fine-tuning" if pretrained else "Training without the source, as many steps,"
-        self._train(name, f"{title} on tiles of the target", stage_settings, cfg)
+        title = (
+            "Fine-tuning on tiles of the target"
+            if pretrained
+            else "The same training on tiles of the target without pretraining"
+        )
+        self._train(name, title, stage_settings, cfg)
 
     def _evaluate(self, name: str, *, of: str) -> None:
         test = self._settings.test
@@ -193,7 +198,7 @@ class _Job:
             return {"metrics": dict((metrics or {})["bbox"])}
 
         stage_settings = {"of": self.outcomes[of].settings_hash, "test": self._test}
-        self._run(name, f"Evaluation of {of}", stage_settings, [_METRICS], work)
+        self._run(name, f"Evaluation on the test images ({of})", stage_settings, [_METRICS], work)
 
     def _pictures(self) -> None:
         test, policy = self._settings.test, self._configs.pretrain.SCALE_MATCH.POLICY
@@ -247,11 +252,22 @@ class _Job:
     ) -> None:
         # A training or evaluation has sent the messages into its own folder.
         start_logs(self._settings.output)
+        title = f"[{self._names.index(name) + 1}/{len(self._names)}] {title}"
         stage = Stage(title, self._folder(name), stage_settings, outputs)
         self.outcomes[name] = stage.run(work)
 
     def _folder(self, name: str) -> Path:
         return self._settings.output / name
+
+
+def _stage_names(settings: TransferSettings) -> list[str]:
+    """The stages of a transfer in their order."""
+    evaluated = settings.test is not None
+    names = ["histogram", "pretrain", "tiles", "finetune"]
+    names += ["evaluation"] if evaluated else []
+    names += ["scratch"] if settings.scratch else []
+    names += ["scratch_evaluation"] if settings.scratch and evaluated else []
+    return [*names, "pictures"]
 
 
 def _train_process(cfg: CfgNode, resume: bool) -> dict[str, Any]:
