@@ -13,14 +13,16 @@ from scale_match.core.records import (
 _SIDES = (0, 1, 3, 4, 6, 8, 9, 12, 15, 20, 24, 32, 40)  # pixels; many equal IoUs, exact bounds
 
 
-def crowded(seed, *, images=4, truths=40, detections=160, span=70, odd_areas=True):
+def crowded(seed, *, images=4, truths=40, detections=160, span=70, odd_areas=True, ignored=0.1):
     """Random boxes on a grid, close together, with equal scores, crowds and ignored regions.
+
+    Args: odd_areas: let area fields differ from w*h; ignored: share of boxes with `ignore`.
 
     Returns: the content of a ground-truth file and of a results file.
     """
     rng = np.random.default_rng(seed)
     boxes = _boxes(rng, truths, span)
-    factors = rng.choice([0.25, 0.5, 1.0, 1.0, 1.0, 1.5], truths) if odd_areas else np.ones(truths)
+    factors = rng.choice([0.05, 0.25, 0.5, 1.0, 1.0, 1.5], truths) if odd_areas else np.ones(truths)
     ground_truth = {
         "images": [
             {"id": int(i), "file_name": f"{i}.jpg", "width": span + 40, "height": span + 40}
@@ -34,7 +36,7 @@ def crowded(seed, *, images=4, truths=40, detections=160, span=70, odd_areas=Tru
                 "bbox": box,
                 "area": float(factor * box[2] * box[3]),
                 "iscrowd": int(rng.random() < 0.08),
-                "ignore": bool(rng.random() < 0.1),
+                "ignore": bool(rng.random() < ignored),
                 "uncertain": bool(rng.random() < 0.05),
             }
             for k, (box, factor) in enumerate(zip(boxes, factors, strict=True))

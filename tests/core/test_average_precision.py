@@ -77,7 +77,9 @@ def test_with_reference_bugs_every_fixture_has_the_original_answer(shared, fixtu
 @pytest.mark.parametrize("id_zero_bug", [False, True])
 @pytest.mark.parametrize("seed", range(12))
 def test_every_value_is_that_of_the_plain_loops(seed, id_zero_bug):
-    ground_truth, results = crowded(seed, odd_areas=seed % 3 > 0, span=30 + 20 * (seed % 4))
+    ground_truth, results = crowded(
+        seed, odd_areas=seed % 3 > 0, span=30 + 20 * (seed % 4), ignored=(0.1, 0.5)[seed % 2]
+    )
     annotations, detections = as_annotations(ground_truth), as_detections(results)
     limits = (5, 15, 1000)
     result = evaluate_average_precision(
@@ -153,9 +155,10 @@ def test_an_iou_of_exactly_the_threshold_is_enough():
 
 
 def test_at_a_threshold_of_one_an_equal_box_counts():
-    boxes = [0.1, 0.2, 0.3 + 1, 0.7 + 1]
-    result = evaluated([(boxes, {})], [(boxes, 0.9)], iou_thresholds=(1.0,))
-    assert result.average_precision()["all_100"] == NEARLY_ONE
+    box = [0.1, 0.1, 4.0, 4.0]
+    assert reference.iou({"bbox": box}, {"bbox": box, "iscrowd": 0}) < 1  # by rounding
+    result = evaluated([(box, {})], [(box, 0.9)], iou_thresholds=(1.0,))
+    assert only(result, "all_100") == (1, 0, 0)
 
 
 def test_of_two_objects_with_equal_iou_the_later_in_the_file_is_taken():
@@ -190,6 +193,25 @@ def test_an_ignored_box_passes_the_iou_test_only_once():
 def test_a_crowd_passes_the_iou_test_any_number_of_times():
     truths = [(OBJECT, {"iscrowd": 1, "area": 1.0}), ([300, 300, 10, 10], {})]
     assert only(evaluated(truths, [(OBJECT, 0.9), (OBJECT, 0.8)]), "all_75") == (0, 0, 2)
+
+
+def test_of_ignored_boxes_with_equal_iod_the_first_is_taken():
+    # The first detection, between two ignored boxes, passes by its IoD with either (IoU 0.2). The
+    # second passes only the IoU test (0.28, IoD 0.24), and that only with the first box.
+    flags = {"ignore": True, "area": 50}
+    truths = [([100, 0, 14, 10], flags), ([116, 0, 14, 10], flags)]
+    results = [([110, 0, 10, 10], 0.9), ([64, 0, 50, 10], 0.8)]
+    assert only(evaluated(truths, results), "all_25") == (0, 1, 1)
+    assert only(evaluated(truths, results[1:]), "all_25") == (0, 0, 1)
+
+
+def test_a_detection_that_passes_by_iou_takes_no_second_box_by_iod():
+    # IoU 0.9 with the first box, the larger IoD with the second: only the first is taken, and the
+    # second is free for a detection that passes only the IoU test (0.25, IoD 0.2495).
+    first = ([100, 0, 10, 9], {"ignore": True, "area": 1})
+    second = ([100, 5, 10, 10], {"ignore": True, "area": 99})
+    results = [([100, 0, 10, 10], 0.9), ([95, 5, 20, 20], 0.8)]
+    assert only(evaluated([first, second], results), "all_25") == (0, 0, 2)
 
 
 def test_an_object_of_another_size_absorbs_its_detection():
