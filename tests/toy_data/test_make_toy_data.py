@@ -18,7 +18,7 @@ def main(repository):
 def test_the_tool_draws_as_many_images_as_asked_for(main, tmp_path, capsys):
     counts = ["--source-images", "2", "--target-train", "1", "--target-test", "1"]
     assert run_tool(main, ["--output", str(tmp_path), "--seed", "3", *counts]) == 0
-    images = [path for path in tmp_path.rglob("*.jpg")]
+    images = list(tmp_path.rglob("*.jpg"))
     assert len(images) == 4
     said = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said] == ["source", "target_train", "target_test"]
