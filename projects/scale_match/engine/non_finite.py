@@ -43,7 +43,7 @@ def report_non_finite(
     rank = comm.get_rank()
     suffix = f"_rank{rank}" if comm.get_world_size() > 1 else ""
     path = output_dir / f"non_finite_batch_iter{iteration:07d}{suffix}.pth"
-    numbers = {name: float(value) for name, value in values.items()}
+    numbers = {name: float(value.detach()) for name, value in values.items()}
     with replacing(path) as temporary:
         torch.save(
             {"iteration": iteration, "values": numbers, "images": [_plain(one) for one in batch]},
