@@ -39,6 +39,24 @@ class TiledModel(nn.Module):
     Boxes are XYXY_ABS. The model clips a tile's boxes to the tile; suppression is per class, at
     IoU > `nms_threshold`, in the order of score, then tile, then the model's own order. The
     offline merging of result files (``scale_match.core.merging``) has another rule.
+
+    Args:
+        model: A detectron2 detector, or one inside DistributedDataParallel.
+        tile: Width and height of a tile in pixels.
+        overlap: Overlap of neighbouring tiles in x and y in pixels.
+        merge: "joint", one suppression over the candidates of all tiles, for which the model's
+            own threshold and limit are set aside; "per_tile", the model's own suppression and
+            limit on each tile, then one over what they leave; "auto", joint where the model
+            has these attributes. The choice made stands in the attribute `merge`.
+        nms_threshold: IoU above which the worse of two boxes of a class goes.
+        max_detections: Detections kept per image.
+        max_detections_per_tile: "per_tile" only: detections kept per tile; None for the
+            model's own limit.
+        batch_size: Tiles in one call of the model.
+
+    Raises:
+        InputError: A value is out of range, or the model has no attributes to set aside where
+            `merge` or `max_detections_per_tile` needs them.
     """
 
     @configurable
@@ -54,26 +72,6 @@ class TiledModel(nn.Module):
         max_detections_per_tile: int | None = None,
         batch_size: int = 4,
     ) -> None:
-        """Wraps a model, whose training mode it takes over.
-
-        Args:
-            model: A detectron2 detector, or one inside DistributedDataParallel.
-            tile: Width and height of a tile in pixels.
-            overlap: Overlap of neighbouring tiles in x and y in pixels.
-            merge: "joint", one suppression over the candidates of all tiles, for which the model's
-                own threshold and limit are set aside; "per_tile", the model's own suppression and
-                limit on each tile, then one over what they leave; "auto", joint where the model
-                has these attributes. The choice made stands in the attribute `merge`.
-            nms_threshold: IoU above which the worse of two boxes of a class goes.
-            max_detections: Detections kept per image.
-            max_detections_per_tile: "per_tile" only: detections kept per tile; None for the
-                model's own limit.
-            batch_size: Tiles in one call of the model.
-
-        Raises:
-            InputError: A value is out of range, or the model has no attributes to set aside where
-                `merge` or `max_detections_per_tile` needs them.
-        """
         super().__init__()
         self.model = model
         self.tile = (int(tile[0]), int(tile[1]))

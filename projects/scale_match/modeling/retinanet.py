@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, RetinaNet, build_backbone
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransform
@@ -29,6 +30,29 @@ class ScaleMatchRetinaNet(RetinaNet):
     meets no anchor gets no positive one (`OverlapMatcher`), and losses are divided by the number
     of positive anchors of the batch, as the authors' framework does, unless the running average of
     detectron2 is asked for.
+
+    Args:
+        levels: The pyramid.
+        backbone: A network with the outputs ``levels.feature_names``.
+        num_classes: Classes without background.
+        num_head_convs: Convolutions of each of the head's two branches before its output.
+        head_norm: Norm of these convolutions; "" for none.
+        prior_prob: Score of every anchor before training.
+        anchor_offset: Centre of the first anchor in units of the stride; 0 as mmdetection.
+        iou_thresholds: Limits of the IoU between the ``iou_labels``.
+        iou_labels: 0 background, -1 ignored, 1 positive; one more than thresholds.
+        bbox_reg_weights: Weights of (dx, dy, dw, dh).
+        loss_normalizer: "num_positives", the positive anchors of this process' batch, at least
+            one per image; or "moving_average", detectron2's running average of them.
+        test_topk_candidates: Candidates per level before suppression.
+        max_detections_per_image: Detections kept after it.
+        **retinanet: Other arguments of detectron2's RetinaNet: ``pixel_mean`` and
+            ``pixel_std`` (required), ``focal_loss_alpha``, ``focal_loss_gamma``,
+            ``smooth_l1_beta`` (0 = L1), ``box_reg_loss_type``, ``test_score_thresh`` (0.05),
+            ``test_nms_thresh`` (0.5), ``vis_period``, ``input_format``.
+
+    Raises:
+        InputError: An unknown ``loss_normalizer``, or a backbone that is not this pyramid.
     """
 
     @configurable
@@ -50,48 +74,13 @@ class ScaleMatchRetinaNet(RetinaNet):
         max_detections_per_image: int = 1000,
         **retinanet: object,
     ) -> None:
-        """Builds the head and the anchors for the backbone's levels.
-
-        Args:
-            levels: The pyramid.
-            backbone: A network with the outputs ``levels.feature_names``.
-            num_classes: Classes without background.
-            num_head_convs: Convolutions of each of the head's two branches before its output.
-            head_norm: Norm of these convolutions; "" for none.
-            prior_prob: Score of every anchor before training.
-            anchor_offset: Centre of the first anchor in units of the stride; 0 as mmdetection.
-            iou_thresholds: Limits of the IoU between the ``iou_labels``.
-            iou_labels: 0 background, -1 ignored, 1 positive; one more than thresholds.
-            bbox_reg_weights: Weights of (dx, dy, dw, dh).
-            loss_normalizer: "num_positives", the positive anchors of this process' batch, at least
-                one per image; or "moving_average", detectron2's running average of them.
-            test_topk_candidates: Candidates per level before suppression.
-            max_detections_per_image: Detections kept after it.
-            **retinanet: Other arguments of detectron2's RetinaNet: ``pixel_mean`` and
-                ``pixel_std`` (required), ``focal_loss_alpha``, ``focal_loss_gamma``,
-                ``smooth_l1_beta`` (0 = L1), ``box_reg_loss_type``, ``test_score_thresh`` (0.05),
-                ``test_nms_thresh`` (0.5), ``vis_period``, ``input_format``.
-
-        Raises:
-            InputError: An unknown ``loss_normalizer``, or a backbone that is not this pyramid.
-        """
-        if loss_normalizer not in LOSS_NORMALIZERS:
-            raise InputError(
-                f"`loss_normalizer` must be one of {', '.join(LOSS_NORMALIZERS)}, "
-                f"received {loss_normalizer!r}"
-            )
-        shapes = backbone.output_shape()
-        strides = {name: shape.stride for name, shape in shapes.items()}
-        if strides != dict(zip(levels.feature_names, levels.strides, strict=True)):
-            raise InputError(
-                f"the backbone's features have the strides {strides}, but the model's pyramid has "
-                f"{list(levels.strides)}: both must come from the same levels"
-            )
-        channels = shapes[levels.feature_names[0]].channels
+        _check_normalizer(loss_normalizer)
+        shapes = _feature_shapes(backbone, levels)
+        channels = shapes[0].channels
         super().__init__(
             backbone=backbone,
             head=RetinaNetHead(
-                input_shape=[shapes[name] for name in levels.feature_names],
+                input_shape=shapes,
                 num_classes=num_classes,
                 num_anchors=levels.num_anchors,
                 conv_dims=[channels] * num_head_convs,
@@ -186,3 +175,23 @@ class ScaleMatchRetinaNet(RetinaNet):
         """Positive anchors of the batch; an image without one counts one, as in mmdetection."""
         per_image = [((x >= 0) & (x != self.num_classes)).sum().clamp(min=1) for x in gt_labels]
         return float(sum(per_image))
+
+
+def _check_normalizer(loss_normalizer: str) -> None:
+    if loss_normalizer not in LOSS_NORMALIZERS:
+        raise InputError(
+            f"`loss_normalizer` must be one of {', '.join(LOSS_NORMALIZERS)}, "
+            f"received {loss_normalizer!r}"
+        )
+
+
+def _feature_shapes(backbone: Backbone, levels: PyramidLevels) -> list[ShapeSpec]:
+    """Channels and stride of each level; refuses a backbone of another pyramid."""
+    shapes: dict[str, ShapeSpec] = backbone.output_shape()
+    strides = {name: shape.stride for name, shape in shapes.items()}
+    if strides != dict(zip(levels.feature_names, levels.strides, strict=True)):
+        raise InputError(
+            f"the backbone's features have the strides {strides}, but the model's pyramid has "
+            f"{list(levels.strides)}: both must come from the same levels"
+        )
+    return [shapes[name] for name in levels.feature_names]
