@@ -62,7 +62,7 @@ ROOMS: tuple[Ground, ...] = (
 
 
 def draw_ground(rng: np.random.Generator, ground: Ground, width: int, height: int) -> Pixels:
-    """One ground all over the image, (H, W, 3)."""
+    """One ground all over the image, (H, W, 3); not yet clipped to 0 to 255."""
     waves = np.zeros((height, width), dtype=np.float32)
     for weight, cell in zip(_octave_weights(len(ground.cells)), ground.cells, strict=True):
         waves += weight * _smooth_noise(rng, (width, height), cell)
@@ -72,7 +72,7 @@ def draw_ground(rng: np.random.Generator, ground: Ground, width: int, height: in
     slope = np.linspace(-0.5, 0.5, height, dtype=np.float32) * np.float32(ground.tilt)
     grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(ground.grain)
     pixels += (slope[:, None] + grain)[..., None]
-    return np.clip(pixels, 0.0, 255.0, out=pixels)
+    return pixels
 
 
 def draw_two_grounds(

@@ -4,11 +4,13 @@ A drawing is filled at several times the resolution and averaged down, so that a
 pixels covers its pixels by the right share, to a sixteenth, and its box is exact.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from scale_match.toy.shapes import Drawing
+from scale_match.toy.shapes import Colour, Drawing
 
 __all__ = ["Canvas", "Pixels"]
 
@@ -58,10 +60,10 @@ class Canvas:
         window = self._window(drawing)
         if window is not None:
             rows, columns = window
-            colour, cover = _rasterise(drawing, window)
+            cover = _coverage(drawing, window)
             pixels = self._pixels[rows, columns]
             pixels *= 1.0 - opacity * cover[..., None]
-            pixels += opacity * colour
+            pixels += opacity * _colour(drawing, window)
             # Half of the peak, not half a pixel: a thin figure covers no pixel by half.
             solid = cover > 0.5 * cover.max()
             self._front[rows, columns][solid] = number
@@ -77,8 +79,7 @@ class Canvas:
         """
         window = self._window(drawing)
         if window is not None:
-            _, cover = _rasterise(drawing, window)
-            self._pixels[window] *= 1.0 - strength * cover[..., None]
+            self._pixels[window] *= 1.0 - strength * _coverage(drawing, window)[..., None]
 
     def _window(self, drawing: Drawing) -> _Window | None:
         """The rows and columns that a drawing can touch, None if it is outside of the image."""
@@ -99,24 +100,30 @@ class Canvas:
         return shares
 
 
-def _rasterise(drawing: Drawing, window: _Window) -> tuple[Pixels, npt.NDArray[np.float32]]:
-    """Colour times coverage (h, w, 3), and coverage (h, w) in 0 to 1, of a pixel window."""
-    (y1, y2), (x1, x2) = ((side.start, side.stop) for side in window)
-    factor = _supersampling(max(x2 - x1, y2 - y1))
-    size = ((x2 - x1) * factor, (y2 - y1) * factor)
-    colour, cover = Image.new("RGB", size), Image.new("L", size)
-    colour_pen, cover_pen = ImageDraw.Draw(colour), ImageDraw.Draw(cover)
-    for part in drawing.parts:
+def _colour(drawing: Drawing, window: _Window) -> Pixels:
+    """The drawing on black, averaged over each pixel, so colour times coverage, (h, w, 3)."""
+    return _filled(drawing, window, "RGB", [part.colour for part in drawing.parts])
+
+
+def _coverage(drawing: Drawing, window: _Window) -> npt.NDArray[np.float32]:
+    """The share of each pixel that the drawing covers, (h, w), 0 to 1."""
+    return _filled(drawing, window, "L", [255] * len(drawing.parts)) / np.float32(255)
+
+
+def _filled(
+    drawing: Drawing, window: _Window, mode: str, fills: Sequence[Colour | int]
+) -> npt.NDArray[np.float32]:
+    """The parts filled at a higher resolution and averaged down to the pixels of a window."""
+    rows, columns = window
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    factor = _supersampling(max(width, height))
+    image = Image.new(mode, (width * factor, height * factor))
+    pen = ImageDraw.Draw(image)
+    for part, fill in zip(drawing.parts, fills, strict=True):
         # Pillow's whole numbers are the centres of pixels.
-        points = (part.points - (x1, y1)) * factor - 0.5
-        corners = [(x, y) for x, y in points.tolist()]
-        colour_pen.polygon(corners, fill=part.colour)
-        cover_pen.polygon(corners, fill=255)
-    # The ground of both is 0, so the mean of the colour is already weighted by the coverage.
-    return (
-        np.asarray(colour.reduce(factor), dtype=np.float32),
-        np.asarray(cover.reduce(factor), dtype=np.float32) / 255.0,
-    )
+        corners = (part.points - (columns.start, rows.start)) * factor - 0.5
+        pen.polygon(corners.ravel().tolist(), fill=fill)
+    return np.asarray(image.reduce(factor), dtype=np.float32)
 
 
 def _supersampling(side: int) -> int:
