@@ -214,7 +214,7 @@ def _table(seen: Sequence[_ImageDetections], category_ids: IntArray) -> Detectio
     unknown = (classes < 0) | (classes >= len(category_ids))
     if unknown.any():
         raise InputError(
-            f"the model predicts class {classes[np.argmax(unknown)]}, but the ground truth has "
+            f"the model predicts class {classes[unknown].max()}, but the ground truth has "
             f"{len(category_ids)} categories: is it a model of another data set?"
         )
     return DetectionTable(
