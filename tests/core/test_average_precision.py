@@ -319,14 +319,14 @@ def test_ground_truth_without_detections_scores_zero():
     result = evaluated([(OBJECT, {})], [])
     assert result.average_precision()["tiny_50"] == 0.0
     assert result.average_recall()["tiny_50"] == 0.0
-    assert result.curve("tiny", 0.5).tolist() == [0.0] * 101
+    assert result.curve("tiny_50").tolist() == [0.0] * 101
 
 
 def test_without_ground_truth_there_is_nothing_to_measure():
     result = evaluated([], [(OBJECT, 0.9)])
     assert set(result.average_precision().values()) == {-1.0}
     assert set(result.average_recall().values()) == {-1.0}
-    assert result.curve("tiny", 0.5).tolist() == [-1.0] * 101
+    assert result.curve("tiny_50").tolist() == [-1.0] * 101
     assert only(result) == (0, 1, 0)
 
 
@@ -349,7 +349,7 @@ def test_a_category_without_ground_truth_takes_no_part_in_the_mean():
     assert by_category[4]["all_50"] == -1.0
     mean = (by_category[2]["all_50"] + by_category[7]["all_50"]) / 2
     assert result.average_precision()["all_50"] == pytest.approx(mean, abs=1e-15)
-    assert result.curve("all", 0.5).mean() == pytest.approx(mean, abs=1e-15)
+    assert result.curve("all_50").mean() == pytest.approx(mean, abs=1e-15)
 
 
 @pytest.mark.parametrize("box", [[100, 100, 0, 10], [105, 105, 0, 0]])
@@ -366,6 +366,11 @@ def test_boxes_of_no_area_match_nothing(box):
 def test_a_limit_that_was_not_evaluated_is_refused():
     with pytest.raises(InputError, match=r"maxDets 300 was not evaluated, only \[200, 1000\]"):
         evaluated([(OBJECT, {})], []).average_precision(300)
+
+
+def test_a_curve_that_was_not_evaluated_is_refused():
+    with pytest.raises(InputError, match=r"tiny_60 was not evaluated, only \['all_25', 'tiny_25'"):
+        evaluated([(OBJECT, {})], []).curve("tiny_60")
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,12 @@ class ApResult:
 
         Args:
             max_dets: One of the limits; the first by default.
+
+        Returns:
+            Key -> fraction, -1.0 if no category has ground truth that counts.
+
+        Raises:
+            InputError: If the limit was not evaluated.
         """
         return self._means(self.precision[self._limit(max_dets)])
 
@@ -100,6 +106,12 @@ class ApResult:
 
         Args:
             max_dets: One of the limits; the first by default.
+
+        Returns:
+            Key -> fraction, -1.0 if no category has ground truth that counts.
+
+        Raises:
+            InputError: If the limit was not evaluated.
         """
         return self._means(self.recall[self._limit(max_dets)][..., np.newaxis])
 
@@ -112,7 +124,10 @@ class ApResult:
             max_dets: One of the limits; the first by default.
 
         Returns:
-            Category id -> AP by size range and IoU.
+            Category id -> key -> fraction, or -1.0.
+
+        Raises:
+            InputError: If the limit was not evaluated.
         """
         precision = self.precision[self._limit(max_dets)]  # (R, T, K, 101)
         return {
@@ -128,6 +143,9 @@ class ApResult:
 
         Returns:
             Key -> ``npos`` (ground truth that counts), ``tp``, ``fp`` and ``ignored``.
+
+        Raises:
+            InputError: If the limit was not evaluated.
         """
         outcomes = self.num_outcomes[self._limit(max_dets)].sum(axis=2)  # (R, T, 3)
         targets = self.num_targets.sum(axis=1)  # (R,)
@@ -142,22 +160,27 @@ class ApResult:
             }
         return result
 
-    def curve(self, size_range: str, iou: float, max_dets: int | None = None) -> FloatArray:
+    def curve(self, key: str, max_dets: int | None = None) -> FloatArray:
         """Interpolated precision at the 101 recall levels, mean over categories, for plots.
 
         Args:
-            size_range: One of the labels.
-            iou: One of the thresholds.
+            key: One of the keys, for example ``tiny_50``.
             max_dets: One of the limits; the first by default.
 
         Returns:
             (101,); all -1 if there is nothing to measure.
+
+        Raises:
+            InputError: If there is no such key or limit.
         """
-        r, t = self.size_ranges.index(size_range), self.iou_thresholds.index(iou)
-        measured = self.num_targets[r] > 0
-        if not measured.any():
-            return np.full(self.precision.shape[-1], _NOTHING)
-        mean: FloatArray = self.precision[self._limit(max_dets), r, t, measured].mean(axis=0)
+        places = {name: (r, t) for name, r, t in self._keys()}
+        if key not in places:
+            raise InputError(f"{key} was not evaluated, only {list(places)}")
+        r, t = places[key]
+        precision = self.precision[self._limit(max_dets), r, t, self.num_targets[r] > 0]
+        if not len(precision):
+            return np.full(precision.shape[-1], _NOTHING)
+        mean: FloatArray = precision.mean(axis=0)
         return mean
 
     def _keys(self) -> list[tuple[str, int, int]]:
