@@ -147,20 +147,8 @@ def evaluate_average_precision(
         id_zero_bug=reference_bugs,
     )
     record = _record(ranked, ground_truth, outcomes)
-    num_categories = len(ground_truth.category_ids)
-    num_targets = _targets_per_category(record, num_categories)
-    shape = (len(max_dets), len(size_ranges), len(iou_thresholds), num_categories)
-    precision = np.full((*shape, len(RECALL_LEVELS)), -1.0)
-    recall = np.full(shape, -1.0)
-    num_outcomes = np.zeros((*shape, 3), dtype=np.int64)
-    for d, r, t, k in np.ndindex(shape):
-        part = slice(record.starts[k], record.starts[k + 1])
-        outcome = record.outcomes[r, t, part][record.ranks[part] < max_dets[d]]
-        num_outcomes[d, r, t, k] = np.bincount(outcome, minlength=3)
-        if num_targets[r, k]:
-            precision[d, r, t, k], recall[d, r, t, k] = _precision_recall(
-                outcome, int(num_targets[r, k])
-            )
+    num_targets = _targets_per_category(record, len(ground_truth.category_ids))
+    precision, recall, num_outcomes = _measure(record, num_targets, max_dets)
     return ApResult(
         max_dets=tuple(max_dets),
         size_ranges=tuple(size_ranges),
@@ -172,6 +160,35 @@ def evaluate_average_precision(
         num_outcomes=num_outcomes,
         record=record,
     )
+
+
+def _measure(
+    record: MatchRecord, num_targets: IntArray, max_dets: Sequence[int]
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Curve, recall and numbers of outcomes for each limit, size range, threshold and category.
+
+    Args:
+        record: All outcomes.
+        num_targets: Ground truth that counts, (R, K).
+        max_dets: The limits, D of them.
+
+    Returns:
+        ``precision``, ``recall`` and ``num_outcomes`` of :class:`ApResult`.
+    """
+    num_ranges, num_categories = num_targets.shape
+    shape = (len(max_dets), num_ranges, record.outcomes.shape[1], num_categories)
+    precision = np.full((*shape, len(RECALL_LEVELS)), -1.0)
+    recall = np.full(shape, -1.0)
+    num_outcomes = np.zeros((*shape, 3), dtype=np.int64)
+    for d, r, t, k in np.ndindex(shape):
+        part = slice(record.starts[k], record.starts[k + 1])
+        outcome = record.outcomes[r, t, part][record.ranks[part] < max_dets[d]]
+        num_outcomes[d, r, t, k] = np.bincount(outcome, minlength=3)
+        if num_targets[r, k]:
+            precision[d, r, t, k], recall[d, r, t, k] = _precision_recall(
+                outcome, int(num_targets[r, k])
+            )
+    return precision, recall, num_outcomes
 
 
 def _precision_recall(outcome: OutcomeArray, num_targets: int) -> tuple[FloatArray, float]:
