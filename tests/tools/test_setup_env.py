@@ -106,6 +106,24 @@ def test_elsewhere_only_what_is_missing_is_added_after_saying_so(pip_calls, monk
     assert "tqdm==4.70.1" in capsys.readouterr().err
 
 
+def test_an_environment_of_ones_own_gets_everything_in_the_pinned_version(pip_calls, monkeypatch):
+    monkeypatch.setattr(setup_env, "forget_half_installed", lambda folder: None)
+    monkeypatch.setattr(setup_env, "install_build_tools", lambda own: None)
+    monkeypatch.setattr(setup_env, "installed_versions", lambda: {"torch": "1.0", "numpy": "1.0"})
+    constraints = []
+    monkeypatch.setattr(
+        setup_env,
+        "run_pip",
+        lambda *arguments, **options: (
+            pip_calls.append(arguments),
+            constraints.append(arguments[arguments.index("--constraint") + 1].read_text()),
+        ),
+    )
+    setup_env.install_requirements(own=True)
+    assert {"torch", "numpy", "msgspec"} <= set(pip_calls[0])
+    assert f"torch=={pinned_versions()['torch']}\n" in constraints[0]
+
+
 def test_build_tools_get_their_pinned_versions_in_the_own_environment_only(pip_calls, monkeypatch):
     monkeypatch.setattr(
         setup_env, "installed_versions", lambda: {"pip": "23.0", "setuptools": "1.0"}

@@ -111,6 +111,16 @@ def test_isolated_makes_an_own_environment_and_mends_a_broken_one(checkout):
     assert "creating .venv" in finished.stderr
 
 
+def test_an_active_python_without_a_detector_is_only_the_base_of_an_own_environment(
+    checkout, tmp_path
+):
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    finished = set_up(checkout, path=bare / "bin")
+    assert finished.stdout == f"{checkout / '.venv' / 'bin' / 'python'}\n"
+    assert f"({bare / 'bin' / 'python3'})" in finished.stderr
+
+
 def test_another_package_on_the_path_is_an_error(checkout, tmp_path):
     (tmp_path / "scale_match").mkdir()
     (tmp_path / "scale_match" / "__init__.py").write_text("")
@@ -172,7 +182,7 @@ def commands(tmp_path, repository):
     (root / "tools" / "setup_env.sh").write_text(f'echo "set-up $*" >&2\necho "{python}"\n')
     python.write_text(
         f'#!/usr/bin/env bash\nif [ "$1" = -c ]; then echo "{root}"; exit; fi\n'
-        'echo "ran $*"\n[ "$2" != "$FAILING" ]\n'
+        'echo "ran$(printf " %q" "$@")"\n[ "$2" != "$FAILING" ]\n'
     )
     (root / "lint-imports").write_text("#!/usr/bin/env bash\necho ran lint-imports\n")
     for program in (python, root / "lint-imports"):
@@ -224,5 +234,5 @@ def test_the_quickstart_passes_its_options_on(commands):
         FAILING="none",
     )
     assert finished.returncode == 0
-    assert finished.stdout == f"ran {commands / 'quickstart.py'} --output a folder --seed 3\n"
+    assert finished.stdout == f"ran {commands / 'quickstart.py'} --output a\\ folder --seed 3\n"
     assert "set-up --isolated" in finished.stderr
