@@ -1,8 +1,12 @@
 """The smallest training there is: a narrow model on a few drawn images, for both front ends."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from scale_match.engine.front_ends import LAZY, YACS, FrontEnd
 from toy import make_toy_dataset
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "quick"
@@ -60,3 +64,100 @@ def lazy_overrides(data: tuple[Path, Path], output: Path, **changes: object) -> 
 
 def _changed(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
     return {**values, **{key.replace("__", "."): value for key, value in changes.items()}}
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One front end, with names for the settings that the tests change."""
+
+    front_end: FrontEnd
+    file: Path
+    tool: str
+    keys: dict[str, str]
+    no_decay: dict[str, float]
+
+    def overrides(self, data, output, **changes):
+        changes = {self.keys.get(name, name): value for name, value in changes.items()}
+        make = yacs_opts if self.front_end is YACS else lazy_overrides
+        return make(data, output, **changes)
+
+    def config(self, data, output, **changes):
+        return self.front_end.load(self.file, self.overrides(data, output, **changes))
+
+    def train(self, data, output, *, resume=False, **changes):
+        return self.front_end.train(self.config(data, output, **changes), resume=resume)
+
+    def evaluate(self, data, output, *, resume=False, **changes):
+        return self.front_end.evaluate(self.config(data, output, **changes), resume=resume)
+
+
+RUNNERS = {
+    "yacs": Runner(
+        YACS,
+        YACS_FILE,
+        "train_net.py",
+        {
+            "policy": "SCALE_MATCH.POLICY",
+            "target": "SCALE_MATCH.TARGET",
+            "period": "SOLVER.CHECKPOINT_PERIOD",
+            "eval_period": "TEST.EVAL_PERIOD",
+            "weights": "MODEL.WEIGHTS",
+            "classes": "MODEL.RETINANET.NUM_CLASSES",
+            "norm": "MODEL.RESNETS.NORM",
+            "freeze_at": "MODEL.BACKBONE.FREEZE_AT",
+            "width": "MODEL.FPN.OUT_CHANNELS",
+            "seed": "SEED",
+            "lr": "SOLVER.BASE_LR",
+            "max_iter": "SOLVER.MAX_ITER",
+            "amp": "SOLVER.AMP.ENABLED",
+            "workers": "DATALOADER.NUM_WORKERS",
+            "device": "MODEL.DEVICE",
+            "batch": "SOLVER.IMS_PER_BATCH",
+            "test": "SCALE_MATCH.DATA.TEST_ANNOTATIONS",
+            "test_images": "SCALE_MATCH.DATA.TEST_IMAGES",
+        },
+        {
+            "SOLVER.WEIGHT_DECAY": 0.0,
+            "SOLVER.WEIGHT_DECAY_BIAS": 0.0,
+            "SOLVER.WEIGHT_DECAY_NORM": 0.0,
+        },
+    ),
+    "lazy": Runner(
+        LAZY,
+        LAZY_FILE,
+        "lazyconfig_train_net.py",
+        {
+            "policy": "dataloader.train.mapper.scale_policy.policy",
+            "target": "dataloader.train.mapper.scale_policy.target",
+            "period": "train.checkpointer.period",
+            "eval_period": "train.eval_period",
+            "weights": "train.init_checkpoint",
+            "classes": "model.num_classes",
+            "norm": "model.backbone.bottom_up.norm",
+            "freeze_at": "model.backbone.bottom_up.freeze_at",
+            "width": "model.backbone.out_channels",
+            "seed": "train.seed",
+            "lr": "optimizer.lr",
+            "max_iter": "train.max_iter",
+            "amp": "train.amp.enabled",
+            "workers": "dataloader.train.num_workers",
+            "device": "train.device",
+            "batch": "dataloader.train.total_batch_size",
+            "test": "dataloader.test.annotations",
+            "test_images": "dataloader.test.images",
+        },
+        {"optimizer.weight_decay": 0.0},
+    ),
+}
+
+
+def weights_of(folder, name="model_final"):
+    """Parameters and buffers of a checkpoint."""
+    return torch.load(folder / f"{name}.pth")["model"]
+
+
+def same_weights(first, second):
+    """Whether two of them are equal to the last bit."""
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,12 +13,15 @@ from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from scale_match.core.errors import InputError
 from scale_match.engine.loading import dead_workers_explained
 from scale_match.engine.non_finite import report_non_finite
 
 __all__ = ["LoaderBuilder", "TrainStep", "autocast_type"]
+
+_NORMALIZER = "loss_normalizer"
 
 # From the first iteration and the seed to batches without end.
 LoaderBuilder = Callable[[int, int], Iterable[list[dict[str, Any]]]]
@@ -91,8 +95,9 @@ class TrainStep(SimpleTrainer):
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """detectron2's, with the seed."""
-        return {**super().state_dict(), "seed": self.seed}
+        """detectron2's, with the seed and what the model keeps outside of its own state."""
+        own = {"seed": self.seed, _NORMALIZER: _normalizers(self.model)}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """detectron2's; the seed of the file wins, for the data goes on where it stopped.
@@ -109,14 +114,21 @@ class TrainStep(SimpleTrainer):
                 "(MODEL.WEIGHTS, train.init_checkpoint) and leave --resume out"
             ) from error
         self.seed = int(state_dict.get("seed", self.seed))
+        modules = dict(_unwrapped(self.model).named_modules())
+        for name, value in state_dict.get(_NORMALIZER, {}).items():
+            if name in modules:
+                setattr(modules[name], _NORMALIZER, value)
 
     def _losses(self, batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        if self._precision is None:
+        device = next(self.model.parameters()).device.type
+        with ExitStack() as stack:
+            if device == "cpu":
+                # fvcore's focal loss is scripted, and torch computes a script otherwise once it
+                # has seen it run: a resumed run would differ in the last digits.
+                stack.enter_context(torch.jit.optimized_execution(False))  # type: ignore[attr-defined]
+            if self._precision is not None:
+                stack.enter_context(torch.autocast(device, self._precision))
             losses = self.model(batch)
-        else:
-            device = next(self.model.parameters()).device.type
-            with torch.autocast(device, self._precision):
-                losses = self.model(batch)
         return {"total_loss": losses} if isinstance(losses, torch.Tensor) else losses
 
     def _non_finite(
@@ -129,6 +141,20 @@ class TrainStep(SimpleTrainer):
             iteration=self.iter,
             output_dir=self._output_dir,
         )
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model without DistributedDataParallel around it."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def _normalizers(model: nn.Module) -> dict[str, float]:
+    """Running averages that detectron2's dense detectors keep as plain attributes, by module."""
+    found = {
+        name: getattr(module, _NORMALIZER, None)
+        for name, module in _unwrapped(model).named_modules()
+    }
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def autocast_type(device: str) -> torch.dtype:
