@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from PIL import Image
+from torch import nn
+
+from scale_match.core.errors import InputError
+from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
+from scale_match.engine.prediction_run import find_images, predict_images
+from scale_match.engine.predictor import Predictor
+
+
+class OneBox(nn.Module):
+    """Finds the left half of every image with score 0.9, and the right half with score 0.1."""
+
+    def forward(self, batch):
+        assert not self.training
+        outputs = []
+        for one in batch:
+            height, width = one["image"].shape[-2:]
+            found = Instances((height, width))
+            half = width / 2
+            found.pred_boxes = Boxes(
+                torch.tensor([[0.0, 0, half, height], [half, 0, width, height]])
+            )
+            found.scores = torch.tensor([0.9, 0.1])
+            found.pred_classes = torch.tensor([1, 0])
+            outputs.append({"instances": found})
+        return outputs
+
+
+@pytest.fixture
+def predictor():
+    mapper = ScaleMatchDatasetMapper(is_train=False, augmentations=[], image_format="RGB")
+    return Predictor(OneBox(), mapper)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three images in two folders, two of them of one name, and a text file."""
+    folder = tmp_path / "images"
+    (folder / "deep").mkdir(parents=True)
+    for name, size in (("a.png", (20, 10)), ("b.jpg", (8, 6)), ("deep/a.png", (30, 10))):
+        Image.fromarray(np.zeros((size[1], size[0], 3), np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_files_folders_and_patterns_name_images_each_once(images):
+    a, b, deep = images / "a.png", images / "b.jpg", images / "deep" / "a.png"
+    assert find_images([str(images)]) == [a, b, deep]
+    assert find_images([str(b), str(images)]) == [b, a, deep]
+    assert find_images([str(images / "*.png")]) == [a]
+    assert find_images([str(images / "**" / "*.png")]) == [a, deep]
+    # A file that is named is taken whatever it is called.
+    assert find_images([str(images / "notes.txt")]) == [images / "notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["none.png", "*.tiff", "empty"])
+def test_a_name_without_an_image_is_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="names no image"):
+        find_images([str(tmp_path / name)])
+
+
+def test_detections_images_and_pictures_are_written(predictor, images, tmp_path):
+    paths = find_images([str(images)])
+    summary = predict_images(predictor, paths, tmp_path / "out")
+    assert (summary.num_images, summary.num_detections, summary.unreadable) == (3, 6, ())
+    first, second, *_ = read(tmp_path / "out" / "detections.json")
+    assert first == {
+        "image_id": 1,
+        "category_id": 2,
+        "bbox": [0.0, 0.0, 10.0, 10.0],
+        "score": pytest.approx(0.9),
+    }
+    assert second["bbox"] == [10.0, 0.0, 10.0, 10.0]
+    assert read(tmp_path / "out" / "images.json")[1] == {
+        "id": 2,
+        "file_name": str(images / "b.jpg"),
+        "width": 8,
+        "height": 6,
+    }
+    drawn = {path.name for path in (tmp_path / "out" / "drawn").iterdir()}
+    # Images of one name are told apart by their ids.
+    assert drawn == {"a_1.png", "b.png", "a_3.png"}
+
+
+def test_detections_under_the_limit_are_left_out(predictor, images, tmp_path):
+    predict_images(predictor, [images / "a.png"], tmp_path, min_score=0.5)
+    assert [one["score"] for one in read(tmp_path / "detections.json")] == [pytest.approx(0.9)]
+
+
+def test_an_image_that_cannot_be_read_is_named_and_left_out(predictor, images, tmp_path, capsys):
+    (images / "c.png").write_bytes(b"broken")
+    summary = predict_images(predictor, find_images([str(images)]), tmp_path / "out")
+    assert summary.num_images == 3
+    assert len(summary.unreadable) == 1
+    assert "left out: image file" in capsys.readouterr().err
+    assert "c.png (image id 3) cannot be read" in summary.unreadable[0]
+    ids = {one["id"] for one in read(tmp_path / "out" / "images.json")}
+    assert ids == {1, 2, 4}
+
+
+def test_an_image_that_cannot_be_read_is_an_error_when_strict(predictor, images, tmp_path):
+    (images / "c.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"c\.png \(image id 3\) cannot be read"):
+        predict_images(predictor, find_images([str(images)]), tmp_path / "out", strict=True)
+    assert not (tmp_path / "out" / "detections.json").exists()
+
+
+def test_no_readable_image_at_all_is_an_error(predictor, images, tmp_path):
+    with pytest.raises(InputError, match=r"none of the 1 images can be read; the first: .*notes"):
+        predict_images(predictor, [images / "notes.txt"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_without_detections_is_listed_all_the_same(images, tmp_path):
+    class Blind(OneBox):
+        def forward(self, batch):
+            return [{"instances": one["instances"][:0]} for one in super().forward(batch)]
+
+    mapper = ScaleMatchDatasetMapper(is_train=False, augmentations=[], image_format="RGB")
+    summary = predict_images(Predictor(Blind(), mapper), [images / "a.png"], tmp_path)
+    assert (summary.num_images, summary.num_detections) == (1, 0)
+    assert read(tmp_path / "detections.json") == []
+    assert len(read(tmp_path / "images.json")) == 1

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from engine.tiny import RUNNERS, make_data
+from engine.tool_runs import main_of
+from scale_match.cli import run_tool
+from scale_match.core.errors import InputError
+
+# Untrained models find nothing with a higher limit.
+ALL_SCORES = {
+    "yacs": ["MODEL.RETINANET.SCORE_THRESH_TEST", "0.0", "TEST.DETECTIONS_PER_IMAGE", "10"],
+    "lazy": ["model.test_score_thresh=0.0", "model.max_detections_per_image=10"],
+}
+
+
+@pytest.fixture(scope="module")
+def main():
+    return main_of("predict.py")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"), num_images=2)
+
+
+@pytest.fixture(scope="module", params=list(RUNNERS))
+def trained(request, data, tmp_path_factory):
+    """Name of the front end and the folder of a short training."""
+    folder = tmp_path_factory.mktemp(request.param)
+    RUNNERS[request.param].train(data, folder, max_iter=1)
+    return request.param, folder
+
+
+def predict(main, trained, data, output, *options):
+    name, folder = trained
+    main(
+        [
+            *("--config-file", str(folder / "config.yaml")),
+            *("--weights", str(folder / "model_final.pth")),
+            *("--input", str(data[1]), "--output", str(output)),
+            *("--score-threshold", "0", "--device", "cpu"),
+            *options,
+            *("--opts", *ALL_SCORES[name]),
+        ]
+    )
+
+
+def test_a_trained_model_of_either_front_end_predicts(main, trained, data, tmp_path, capsys):
+    predict(main, trained, data, tmp_path)
+    detections = json.loads((tmp_path / "detections.json").read_text())
+    assert {one["image_id"] for one in detections} == {1, 2}
+    assert {one["category_id"] for one in detections} == {1}
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"0001.png", "0002.png"}
+    said = f"{len(detections)} detections in 2 images, 0 images left out: {tmp_path}"
+    assert said in capsys.readouterr().out
+
+
+def test_predictions_are_what_the_evaluation_of_the_model_sees(main, trained, data, tmp_path):
+    name, folder = trained
+    options = ALL_SCORES[name]
+    runner = RUNNERS[name]
+    overrides = runner.overrides(data, tmp_path, weights=folder / "model_final.pth")
+    runner.front_end.evaluate(runner.front_end.load(runner.file, [*overrides, *options]))
+    evaluated = json.loads((tmp_path / "inference" / "coco_instances_results.json").read_text())
+    predict(main, trained, data, tmp_path / "found")
+    assert json.loads((tmp_path / "found" / "detections.json").read_text()) == evaluated
+
+
+def test_weights_are_needed(main, trained, data, tmp_path):
+    _, folder = trained
+    with pytest.raises(InputError, match="there are no weights to evaluate"):
+        main(
+            [
+                *("--config-file", str(folder / "config.yaml")),
+                *("--input", str(data[1]), "--output", str(tmp_path)),
+            ]
+        )
+
+
+def test_a_config_of_another_kind_is_refused(main, data, tmp_path, capsys):
+    arguments = ["--input", str(data[1]), "--output", str(tmp_path / "out")]
+    assert run_tool(main, ["--config-file", "mine.json", *arguments]) == 2
+    assert "ends in .yaml (yacs) or .py (Lazy), received mine.json" in capsys.readouterr().err
+    assert run_tool(main, ["--config-file", "none.yaml", *arguments]) == 2
+    assert "none.yaml" in capsys.readouterr().err
+
+
+def test_help_shows_examples(main, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    assert "--weights output/mine/model_final.pth" in capsys.readouterr().out
