@@ -10,7 +10,7 @@ from detectron2.engine import SimpleTrainer
 from engine.tiny import RUNNERS, make_data, same_weights, weights_of
 from scale_match.core.errors import InputError
 from scale_match.data.lazy import register_files
-from scale_match.engine.front_ends import YACS
+from scale_match.engine.front_ends import LAZY, YACS
 from scale_match.engine.non_finite import NonFiniteLossError
 from scale_match.engine.trainer import ScaleMatchTrainer
 
@@ -126,6 +126,22 @@ def test_a_finished_run_that_is_resumed_trains_nothing_and_evaluates(runner, dat
 def test_resume_without_a_checkpoint_starts_at_the_beginning(runner, data, tmp_path, steps):
     runner.train(data, tmp_path, resume=True, max_iter=1)
     assert len(steps) == 1
+
+
+def test_a_new_run_in_the_folder_of_an_old_one_is_not_resumed_from_the_old(
+    runner, data, tmp_path, steps, capsys
+):
+    runner.train(data, tmp_path, max_iter=2)
+    steps.clear()
+    # As if it had been killed before its first checkpoint.
+    with pytest.raises(InputError):
+        runner.train(data, tmp_path, lr=1e30, max_iter=4, period=10)
+    assert "holds checkpoints of an earlier run; this one starts anew" in capsys.readouterr().out
+    assert not (tmp_path / "last_checkpoint").exists()
+    assert not (tmp_path / "model_best.json").exists()
+    steps.clear()
+    runner.train(data, tmp_path, resume=True, max_iter=2)
+    assert len(steps) == 2
 
 
 def test_an_evaluation_gives_the_metrics_of_the_training(runner, data, tmp_path):
@@ -265,3 +281,11 @@ def test_the_optimizer_is_the_one_that_is_named(data, tmp_path, name, kind):
     assert isinstance(optimizer, kind)
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_a_lazy_config_with_a_loader_that_cannot_resume_is_refused(data, tmp_path):
+    cfg = RUNNERS["lazy"].config(data, tmp_path)
+    cfg.dataloader.train = {"_target_": "builtins.list", "total_batch_size": 2}
+    cfg.dataloader.train.pop("total_batch_size")
+    with pytest.raises(InputError, match=r"dataloader\.train must build an EpochDataLoader.*list"):
+        LAZY.train(cfg)

@@ -113,8 +113,10 @@ class BestCheckpoint(HookBase):
         self._seen = -1
 
     def before_train(self) -> None:
-        """Takes up the best value of the run that goes on."""
-        if self.trainer.start_iter > 0 and self._record.is_file():
+        """Takes up the best value of the run that goes on; a new run forgets that of an old."""
+        if self.trainer.start_iter == 0:
+            self._record.unlink(missing_ok=True)
+        elif self._record.is_file():
             record = read_json(self._record)
             if record.get("metric") == self._metric:
                 self._best = float(record["value"])

@@ -23,10 +23,11 @@ from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
 from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
-from scale_match.engine.model_checks import check_classes, check_frozen_layers, log_model
+from scale_match.engine.model_checks import check_classes, log_model
 from scale_match.engine.registration import register_all
 from scale_match.engine.schedule import EpochSize, plan_schedule
 from scale_match.engine.session import shared_seed
+from scale_match.engine.starting_point import load_starting_point
 from scale_match.engine.step import LoaderBuilder, TrainStep, autocast_type
 from scale_match.inference.tiled_model import TiledModel
 
@@ -50,7 +51,7 @@ def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
         InputError: Anything that the user can put right.
     """
     cfg = _start(cfg, training=True)
-    loader = instantiate(cfg.dataloader.train)
+    loader = _train_loader(cfg)
     _settle_schedule(cfg, loader)
     default_setup(cfg, Namespace(eval_only=False))
     model = _build_model(cfg, ("train", "test"))
@@ -68,8 +69,10 @@ def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
     checkpointer = AtomicCheckpointer(model, cfg.train.output_dir, trainer=step)
     evaluate_now = (lambda: _test(cfg, model)) if _names_files(cfg, "test") else None
     step.register_hooks(_hooks(cfg, optimizer, checkpointer, evaluate_now))
-    start = _load(cfg, model, checkpointer, step, resume=resume)
-    step.train(start, cfg.train.max_iter)
+    goes_on = load_starting_point(
+        checkpointer, cfg.train.init_checkpoint, resume=resume, is_lazy=True
+    )
+    step.train(step.iter + 1 if goes_on else 0, cfg.train.max_iter)
     found = [hook.results for hook in step._hooks if isinstance(hook, EvaluationHook)]
     return found[0] if found else {}
 
@@ -125,6 +128,21 @@ def _names_files(cfg: DictConfig, part: str) -> bool:
     return node is not None and bool(node.get("annotations", "own"))
 
 
+def _train_loader(cfg: DictConfig) -> EpochDataLoader:
+    """The training loader, which must be one that can start at any iteration.
+
+    Raises:
+        InputError: The config builds another one, or its files are missing or broken.
+    """
+    loader = instantiate(cfg.dataloader.train)
+    if not isinstance(loader, EpochDataLoader):
+        raise InputError(
+            "dataloader.train must build an EpochDataLoader (scale_match.data.loader."
+            f"build_train_loader, scale_match.data.lazy), not {type(loader).__name__}"
+        )
+    return loader
+
+
 def _settle_schedule(cfg: DictConfig, loader: EpochDataLoader) -> None:
     """Puts the length in iterations into ``train`` and the steps into ``lr_multiplier``."""
     batch = cfg.dataloader.train.total_batch_size
@@ -154,7 +172,7 @@ def _loader_builder(cfg: DictConfig, loader: EpochDataLoader) -> LoaderBuilder:
         _logger.info("The checkpoint brings the seed %d of its run", seed)
         cfg.train.seed = seed
         cfg.dataloader.train.start_iteration = iteration
-        return instantiate(cfg.dataloader.train)
+        return _train_loader(cfg)
 
     return build
 
@@ -198,22 +216,6 @@ def _hooks(
         checkpointer=checkpointer,
         evaluate=evaluate_now,
     )
-
-
-def _load(
-    cfg: DictConfig,
-    model: nn.Module,
-    checkpointer: AtomicCheckpointer,
-    step: TrainStep,
-    *,
-    resume: bool,
-) -> int:
-    """Loads a checkpoint or weights; returns the iteration to start at."""
-    resumes = resume and checkpointer.has_checkpoint()
-    weights = checkpointer.get_checkpoint_file() if resumes else cfg.train.init_checkpoint
-    check_frozen_layers(model, weights=weights, is_lazy=True)
-    checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
-    return step.iter + 1 if resumes else 0
 
 
 def _test(cfg: DictConfig, model: nn.Module) -> Metrics:

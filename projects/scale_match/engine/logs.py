@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 from detectron2.utils import comm
@@ -14,6 +15,8 @@ __all__ = ["start_logs"]
 _LOOP = "detectron2.engine.train_loop"
 # What detectron2's default_setup logs at length; the log file has it.
 _LONG = ("Environment info:", "Running with full config:", "Contents of args.config_file")
+# What torch says about lines of detectron2 that work.
+_KNOWN_WARNINGS = ("torch.meshgrid: in an upcoming release", "TypedStorage is deprecated")
 
 
 def start_logs(output_dir: Path) -> None:
@@ -37,6 +40,8 @@ def start_logs(output_dir: Path) -> None:
     for handler in setup_logger(folder, distributed_rank=rank).handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
             handler.addFilter(_is_short)
+    for text in _KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=text, category=UserWarning)
     loop = logging.getLogger(_LOOP)
     if _is_no_bad_input not in loop.filters:
         loop.addFilter(_is_no_bad_input)

@@ -23,8 +23,9 @@ from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.data_sets import evaluation_dicts, training_dicts
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
-from scale_match.engine.model_checks import check_classes, check_frozen_layers, log_model
+from scale_match.engine.model_checks import check_classes, log_model
 from scale_match.engine.session import prepare
+from scale_match.engine.starting_point import load_starting_point
 from scale_match.engine.step import TrainStep, autocast_type
 from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
 from scale_match.inference.tiled_model import TiledModel
@@ -127,10 +128,10 @@ class ScaleMatchTrainer(DefaultTrainer):
         Raises:
             InputError: The file does not fit, or frozen layers would hold random values.
         """
-        resumes = resume and self.checkpointer.has_checkpoint()
-        weights = self.checkpointer.get_checkpoint_file() if resumes else self.cfg.MODEL.WEIGHTS
-        check_frozen_layers(self.checkpointer.model, weights=weights, is_lazy=False)
-        super().resume_or_load(resume=resume)
+        if load_starting_point(
+            self.checkpointer, self.cfg.MODEL.WEIGHTS, resume=resume, is_lazy=False
+        ):
+            self.start_iter = self.iter + 1
 
     def train(self) -> Metrics:
         """Runs the training.
