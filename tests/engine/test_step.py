@@ -291,3 +291,15 @@ def test_mixed_precision_on_a_gpu_without_bfloat16_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     with pytest.raises(InputError, match=r"SOLVER\.AMP\.ENABLED.*needs bfloat16"):
         autocast_type("cuda")
+
+
+def test_a_negative_limit_of_the_norm_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"CLIP_GLOBAL_NORM.*must not be negative, received -1"):
+        make_step(tmp_path, clip_global_norm=-1.0)
+
+
+def test_a_running_average_that_is_no_part_of_the_models_state_is_saved(tmp_path):
+    first, second = make_step(tmp_path), make_step(tmp_path)
+    first.model.loss_normalizer = 12.5
+    second.load_state_dict(first.state_dict())
+    assert second.model.loss_normalizer == 12.5

@@ -42,6 +42,12 @@ class AtomicCheckpointer(DetectionCheckpointer):
       weights of another model, a damaged file, and anything that is no checkpoint.
     - :meth:`save_weights` writes weights that ``--resume`` does not take for the latest state.
 
+    Args:
+        model: May be a DistributedDataParallel.
+        save_dir: Folder of the checkpoints; "" for loading only.
+        save_to_disk: By default in the main process only.
+        checkpointables: More objects with a state, by name.
+
     Attributes:
         report: What became of the parameters of the last file loaded; None before.
     """
@@ -54,14 +60,6 @@ class AtomicCheckpointer(DetectionCheckpointer):
         save_to_disk: bool | None = None,
         **checkpointables: object,
     ) -> None:
-        """See the class.
-
-        Args:
-            model: May be a DistributedDataParallel.
-            save_dir: Folder of the checkpoints; "" for loading only.
-            save_to_disk: By default in the main process only.
-            checkpointables: More objects with a state, by name.
-        """
         super().__init__(model, str(save_dir), save_to_disk=save_to_disk, **checkpointables)
         self.report: WeightsReport | None = None
         self._source = ""

@@ -53,18 +53,16 @@ class LoopSettings:
 class EvaluationHook(HookBase):
     """Evaluates every ``period`` iterations and after the last one, in all processes.
 
+    Args:
+        period: 0 = only after the last iteration.
+        evaluate: Returns nested metrics, all of them numbers.
+
     Attributes:
         results: Nested metrics of the last evaluation; empty before it, and in processes other
             than the first.
     """
 
     def __init__(self, period: int, evaluate: Callable[[], Metrics]) -> None:
-        """See the class.
-
-        Args:
-            period: 0 = only after the last iteration.
-            evaluate: Returns nested metrics, all of them numbers.
-        """
         self._period = period
         self._evaluate = evaluate
         self.results: Metrics = {}
@@ -97,15 +95,13 @@ class BestCheckpoint(HookBase):
     Comes after the :class:`EvaluationHook`. A value of -1 (nothing to measure) or one that is not
     finite is no value. ``model_best.json`` says which iteration it was; a resumed run reads it. In
     contrast to detectron2's own hook, ``--resume`` never takes the best for the latest.
+
+    Args:
+        metric: Flat name, as "bbox/AP50_tiny".
+        checkpointer: Writes the weights.
     """
 
     def __init__(self, metric: str, checkpointer: AtomicCheckpointer) -> None:
-        """See the class.
-
-        Args:
-            metric: Flat name, as "bbox/AP50_tiny".
-            checkpointer: Writes the weights.
-        """
         self._metric = metric
         self._checkpointer = checkpointer
         self._record = Path(checkpointer.save_dir) / f"{BEST_NAME}.json"

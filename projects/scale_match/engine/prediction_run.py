@@ -86,14 +86,14 @@ def predict_images(
     pictures = _picture_names(paths)
     for image_id, path in enumerate(tqdm(paths, desc="images", unit="image"), start=1):
         try:
-            found[image_id] = predictor(path, image_id=image_id, min_score=min_score)
+            one = predictor(path, image_id=image_id, min_score=min_score)
         except InputError as error:
             if strict:
                 raise
             unreadable.append(str(error))
             tqdm.write(f"left out: {error}", file=sys.stderr)
             continue
-        one = found[image_id]
+        found[image_id] = one
         draw_detections(
             read_image(str(path), format="RGB"),
             one.boxes,
@@ -105,19 +105,14 @@ def predict_images(
         raise InputError(f"none of the {len(paths)} images can be read; the first: {unreadable[0]}")
     table = _table(found)
     write_detections(output / DETECTIONS_FILE, table)
-    write_json(
-        output / IMAGES_FILE,
-        [
-            {
-                "id": image_id,
-                "file_name": str(paths[image_id - 1]),
-                "width": one.width,
-                "height": one.height,
-            }
-            for image_id, one in found.items()
-        ],
-    )
+    names = {image_id: str(path) for image_id, path in enumerate(paths, start=1)}
+    write_json(output / IMAGES_FILE, [_image_entry(i, names[i], one) for i, one in found.items()])
     return PredictionSummary(len(found), len(table), tuple(unreadable))
+
+
+def _image_entry(image_id: int, file_name: str, one: Prediction) -> dict[str, int | str]:
+    """An image as COCO files list it."""
+    return {"id": image_id, "file_name": file_name, "width": one.width, "height": one.height}
 
 
 def _named(name: str) -> Iterator[Path]:

@@ -42,17 +42,16 @@ class Prediction:
 
 
 class Predictor:
-    """Detects in image files, one at a time."""
+    """Detects in image files, one at a time.
+
+    Args:
+        model: With its weights, and the tiles around it; is put into evaluation mode.
+        mapper: Reads an image for testing, from a dict with ``file_name``.
+    """
 
     def __init__(
         self, model: nn.Module, mapper: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> None:
-        """See the class.
-
-        Args:
-            model: With its weights, and the tiles around it; is put into evaluation mode.
-            mapper: Reads an image for testing, from a dict with ``file_name``.
-        """
         self._model = model.eval()
         self._mapper = mapper
 

@@ -23,7 +23,7 @@ from scale_match.engine.logs import start_logs
 from scale_match.engine.registration import register_all
 from scale_match.engine.schedule import EpochSize, plan_schedule
 
-__all__ = ["prepare", "setup_yacs", "shared_seed", "yacs_config"]
+__all__ = ["prepare", "shared_seed", "yacs_config"]
 
 _logger = logging.getLogger(__name__)
 
@@ -53,18 +53,6 @@ def yacs_config(config_file: str | Path, opts: Sequence[str] = ()) -> CfgNode:
         _merge_file(cfg, Path(config_file))
     _merge_opts(cfg, list(opts))
     return cfg
-
-
-def setup_yacs(args: Namespace) -> CfgNode:
-    """Config and process of a command line, as ``setup(args)`` in detectron2's tools.
-
-    Args:
-        args: Of ``detectron2.engine.default_argument_parser``.
-
-    Raises:
-        InputError: See :func:`yacs_config` and :func:`prepare`.
-    """
-    return prepare(yacs_config(args.config_file, args.opts), training=not args.eval_only)
 
 
 def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:

@@ -37,6 +37,18 @@ class TrainStep(SimpleTrainer):
     - A loss or gradient that is not finite stops the training before the weights see it.
     - Gradients are clipped by the norm of all of them together (the "-c" of the published
       tables); detectron2's own clipping takes each parameter by itself.
+
+    Args:
+        model: Takes a batch (list of dicts), returns a dict of losses.
+        optimizer: Of the model's parameters.
+        build_loader: Called once, with the first iteration and the seed.
+        seed: Of the data and of the random state; that of a checkpoint replaces it.
+        output_dir: Where a batch whose loss is not finite goes.
+        clip_global_norm: Greatest L2 norm of all gradients together; 0 = no clipping.
+        precision: Type of the autocast of the forward pass; None = no autocast.
+
+    Raises:
+        InputError: ``clip_global_norm`` is negative.
     """
 
     def __init__(
@@ -50,17 +62,11 @@ class TrainStep(SimpleTrainer):
         clip_global_norm: float = 0.0,
         precision: torch.dtype | None = None,
     ) -> None:
-        """See the class.
-
-        Args:
-            model: Takes a batch (list of dicts), returns a dict of losses.
-            optimizer: Of the model's parameters.
-            build_loader: Called once, with the first iteration and the seed.
-            seed: Of the data and of the random state; that of a checkpoint replaces it.
-            output_dir: Where a batch whose loss is not finite goes.
-            clip_global_norm: Greatest L2 norm of all gradients together; 0 = no clipping.
-            precision: Type of the autocast of the forward pass; None = no autocast.
-        """
+        if clip_global_norm < 0:
+            raise InputError(
+                "the greatest norm of the gradients (SCALE_MATCH.SOLVER.CLIP_GLOBAL_NORM, "
+                f"train.clip_global_norm) must not be negative, received {clip_global_norm}"
+            )
         self._loader = _DeferredLoader(build_loader)
         super().__init__(model, self._loader, optimizer)
         self.seed = seed

@@ -83,17 +83,15 @@ class ScaleMatchTrainer(DefaultTrainer):
     ``test`` and ``build_hooks``. Unlike DefaultTrainer it saves the optimizer's state with every
     detectron2 version, runs in several processes on the CPU too, and opens the loader at the
     iteration that a resumed run starts at.
+
+    Args:
+        cfg: What :func:`~scale_match.engine.session.prepare` returns.
+
+    Raises:
+        InputError: The model cannot be trained on these data sets.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        """Builds everything that a training needs.
-
-        Args:
-            cfg: What :func:`~scale_match.engine.session.prepare` returns.
-
-        Raises:
-            InputError: The model cannot be trained on these data sets.
-        """
         # Not DefaultTrainer's: it would build loader and step in its own way.
         super(DefaultTrainer, self).__init__()
         model = self.build_model(cfg)
