@@ -114,3 +114,25 @@ def test_something_that_is_no_device_is_refused(device):
 def test_no_process_at_all_is_refused():
     with pytest.raises(InputError, match="--num-gpus must be at least 1, received 0"):
         check_device("cpu", key="MODEL.DEVICE cpu", num_gpus=0)
+
+
+def test_on_gpus_the_job_goes_through_detectron2s_launch(monkeypatch):
+    calls = []
+
+    def stock_launch(main_func, *places):
+        calls.append(places)
+        main_func()
+
+    monkeypatch.setattr("detectron2.engine.launch", stock_launch)
+    result = launch(
+        workers.gather_ranks,
+        num_gpus=2,
+        num_machines=1,
+        dist_url="auto",
+        device="cuda",
+        args=(3,),
+    )
+    # Not in a group here: the one rank is 0.
+    assert result == [(0, 0, 1)]
+    # Processes per machine, machines, rank of this one, meeting point, arguments.
+    assert calls == [(2, 1, 0, "auto", ())]

@@ -13,6 +13,7 @@ from scale_match.data.lazy import register_files
 from scale_match.engine.front_ends import LAZY, YACS
 from scale_match.engine.non_finite import NonFiniteLossError
 from scale_match.engine.trainer import ScaleMatchTrainer
+from scale_match.inference.tiled_model import TiledModel
 
 
 @pytest.fixture(params=list(RUNNERS))
@@ -149,6 +150,19 @@ def test_an_evaluation_gives_the_metrics_of_the_training(runner, data, tmp_path)
     assert runner.evaluate(data, tmp_path / "run", resume=True) == trained
     named = runner.evaluate(data, tmp_path / "other", weights=tmp_path / "run" / "model_final.pth")
     assert named == trained
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_images_are_evaluated_on_tiles_where_asked(runner, data, tmp_path, monkeypatch, tiles):
+    tiled, forward = [], TiledModel.forward
+
+    def record(self, batch):
+        tiled.extend(batch)
+        return forward(self, batch)
+
+    monkeypatch.setattr(TiledModel, "forward", record)
+    runner.train(data, tmp_path, tiles=tiles, max_iter=1)
+    assert len(tiled) == (6 if tiles else 0)
 
 
 def test_weights_of_another_number_of_classes_are_taken_over(runner, data, tmp_path):

@@ -110,7 +110,7 @@ def plan_schedule(
         raise InputError("the length of a training is given neither in epochs nor in iterations")
     total, reason = _total(epoch, epochs, max_iter)
     if steps is None and epochs > 0:
-        steps = [round(total * step / epochs) for step in step_epochs if step < epochs]
+        steps = [round(total * step / epochs) for step in step_epochs]
     return Schedule(
         max_iter=total,
         steps=tuple(step for step in steps or () if step < total),
