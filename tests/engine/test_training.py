@@ -217,7 +217,7 @@ def test_an_evaluation_without_weights_is_refused(runner, data, tmp_path):
 def test_a_resume_from_another_models_folder_is_refused(runner, data, tmp_path):
     runner.train(data, tmp_path, max_iter=1)
     with pytest.raises(InputError, match=r"model_final\.pth holds the weights of another model"):
-        runner.train(data, tmp_path, resume=True, width=24)
+        runner.train(data, tmp_path, resume=True, width=64)
 
 
 def test_weights_of_another_model_are_refused(runner, data, tmp_path):
