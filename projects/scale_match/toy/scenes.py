@@ -106,14 +106,14 @@ def draw_target_scene(rng: np.random.Generator) -> Scene:
     """A far scene like TinyPerson's: many persons of 2 to 32 px among look-alikes."""
     width, height = TARGET_SIZE
     draft = _Draft(Canvas(_ground(rng, TERRAINS, width, height)), _draw_light(rng))
-    typical = rng.uniform(8.0, 15.0)
-    for _ in range(rng.integers(100, 150)):
+    typical = rng.uniform(10.0, 18.0)
+    for _ in range(rng.integers(80, 120)):
         _paint_distractor(rng, draft, _tiny_size(rng, typical), opacity=_opacity(rng))
     if rng.random() < 0.6:
         draft.regions.append(_paint_far_crowd(rng, draft.canvas, person=(2.0, 4.0), count=60))
     for _ in range(rng.integers(0, 3)):
         _paint_near_crowd(rng, draft, typical)
-    for _ in range(rng.integers(20, 40)):
+    for _ in range(rng.integers(30, 50)):
         _place_person(rng, draft, _tiny_size(rng, typical), opacity=_opacity(rng))
     return _finished(rng, draft, crowd_flag="ignore", blur=(0.2, 0.6))
 
