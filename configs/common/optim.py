@@ -6,14 +6,16 @@ from detectron2.solver.build import get_default_optimizer_params
 
 # The engine puts the model into `params.model`.
 sgd = L(torch.optim.SGD)(
-    params=L(get_default_optimizer_params)(weight_decay_norm=0.0),
+    params=L(get_default_optimizer_params)(weight_decay_norm="${..weight_decay}"),
     lr=0.01,
     momentum=0.9,
     weight_decay=1e-4,
 )
 
 adamw = L(torch.optim.AdamW)(
-    params=L(get_default_optimizer_params)(base_lr="${..lr}", weight_decay_norm=0.0),
+    params=L(get_default_optimizer_params)(
+        base_lr="${..lr}", weight_decay_norm="${..weight_decay}"
+    ),
     lr=5e-4,
     weight_decay=1e-4,
 )

@@ -157,7 +157,7 @@ def test_row_has_the_published_settings(row):
         "lr": lr,
         "momentum": 0.9,
         "weight_decay": 1e-4,
-        "weight_decay_norm": 0.0,
+        "weight_decay_norm": 1e-4,
         "weight_decay_bias": 1e-4,
     }
     # 1x: 12 epochs, steps at 8 and 11, linear warm-up over 500 iterations from 0.001
@@ -235,7 +235,7 @@ def test_tiny_person_is_tested_on_tiles_without_resizing():
 def test_small_models_can_start_from_random_weights(leaf):
     facts = yacs_facts(leaf.with_suffix(".yaml"))
 
-    assert facts["model"]["norms"] == ["BatchNorm2d"]
+    assert facts["model"]["norms"] == ["BatchNorm2d", "GroupNorm"]
     assert facts["run"]["device"] == "cpu"
     names = {name for name in facts["model"]["shapes"] if name.endswith((".weight", ".bias"))}
     assert facts["model"]["trained"] == names

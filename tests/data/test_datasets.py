@@ -14,6 +14,7 @@ from scale_match.data.datasets import (
     is_left_out,
     load_dicts,
     register_coco_file,
+    with_boxes,
     xywh_boxes,
 )
 from scale_match.storage.annotations import read_annotations
@@ -188,3 +189,12 @@ def test_boxes_are_read_in_both_modes():
 def test_other_box_modes_are_refused():
     with pytest.raises(InputError, match="must be XYWH_ABS or XYXY_ABS"):
         xywh_boxes([box(bbox_mode=BoxMode.XYWH_REL)])
+
+
+def test_images_without_a_box_to_train_on_are_left_out_unless_all_are() -> None:
+    box = {"bbox": [1.0, 1.0, 5.0, 5.0]}
+    trained = {"image_id": 1, "annotations": [box, {**box, "uncertain": True}]}
+    flagged = {"image_id": 2, "annotations": [{**box, "iscrowd": 1}, {**box, "gt_ignore": True}]}
+    empty = {"image_id": 3, "annotations": []}
+    assert with_boxes([trained, flagged, empty]) == [trained]
+    assert with_boxes([flagged, empty]) == [flagged, empty]

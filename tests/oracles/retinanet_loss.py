@@ -1,9 +1,10 @@
 """RetinaNet's anchors, matching and losses in plain NumPy, one anchor at a time.
 
-From the papers (focal loss, arXiv 1708.02002) and the rules of the issue: IoU from 0.5 positive,
+From the paper (focal loss, arXiv 1708.02002) and the authors' settings: IoU from 0.5 positive,
 from 0.4 ignored, the best anchor of a box positive at any IoU above 0; L1 on the deltas; sums
-divided by the number of positive anchors, an image without one counting one. Slow on purpose. Give it boxes
-that no two anchors fit equally well: ties fall as the rounding falls, here and in detectron2.
+divided by the number of positive anchors, an image without one counting one. Slow on purpose. Give
+it boxes that no two anchors fit equally well: ties fall as the rounding falls, here and in
+detectron2.
 """
 
 import math

@@ -21,6 +21,7 @@ __all__ = [
     "is_left_out",
     "load_dicts",
     "register_coco_file",
+    "with_boxes",
     "xywh_boxes",
 ]
 
@@ -176,6 +177,23 @@ def is_left_out(annotation: Mapping[str, Any]) -> bool:
     return bool(
         annotation.get("iscrowd", 0) or annotation.get("gt_ignore") or annotation.get("uncertain")
     )
+
+
+def with_boxes(dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The images that have a box to train on, as detectron2's FILTER_EMPTY_ANNOTATIONS.
+
+    Args:
+        dicts: Data set dictionaries, as :func:`load_dicts` makes them.
+
+    Returns:
+        All of them where none has a box: :func:`check_trainable` then says why.
+    """
+    kept = [
+        entry
+        for entry in dicts
+        if not all(is_left_out(box) for box in entry.get("annotations", ()))
+    ]
+    return kept or list(dicts)
 
 
 def xywh_boxes(annotations: Sequence[Mapping[str, Any]]) -> FloatArray:

@@ -11,7 +11,7 @@ from detectron2.data import DatasetCatalog
 from torch.utils.data import DataLoader
 
 from scale_match.core.errors import InputError
-from scale_match.data.datasets import check_image_files, is_left_out, register_coco_file
+from scale_match.data.datasets import check_image_files, register_coco_file, with_boxes
 from scale_match.data.loader import EpochDataLoader, build_test_loader, build_train_loader
 from scale_match.storage.locations import resolve_data_path
 
@@ -74,11 +74,7 @@ def build_lazy_train_loader(
     """
     dicts = _dicts(annotations, images)
     if filter_empty:
-        with_boxes = [
-            entry for entry in dicts if not all(is_left_out(box) for box in entry["annotations"])
-        ]
-        # Where nothing is left, the loader says why with the whole list.
-        dicts = with_boxes or dicts
+        dicts = with_boxes(dicts)
     return build_train_loader(
         dicts,
         mapper,

@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from scale_match.core.errors import InputError
-from scale_match.data.datasets import check_image_files, is_left_out
+from scale_match.data.datasets import check_image_files, with_boxes
 
 __all__ = ["evaluation_dicts", "training_dicts"]
 
@@ -28,10 +28,7 @@ def training_dicts(names: Sequence[str], *, filter_empty: bool = True) -> list[d
             "SCALE_MATCH.DATA.TRAIN_IMAGES, or DATASETS.TRAIN"
         )
     dicts = [entry for name in names for entry in _dicts(name)]
-    if filter_empty:
-        # Where nothing is left, the loader says why with the whole list.
-        dicts = [entry for entry in dicts if _has_box(entry)] or dicts
-    return dicts
+    return with_boxes(dicts) if filter_empty else dicts
 
 
 def evaluation_dicts(name: str) -> list[dict[str, Any]]:
@@ -58,7 +55,3 @@ def _dicts(name: str) -> list[dict[str, Any]]:
     if comm.is_main_process():
         check_image_files(dicts)
     return dicts
-
-
-def _has_box(entry: dict[str, Any]) -> bool:
-    return any(not is_left_out(box) for box in entry.get("annotations", ()))
