@@ -156,8 +156,11 @@ class AtomicCheckpointer(DetectionCheckpointer):
         try:
             content = super()._load_file(filename)
         except _NOT_A_CHECKPOINT as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self._source} is cut off or not a checkpoint: {reason}") from error
+            # The first sentence says what is wrong; torch's next ones advise to load unsafely.
+            reason = str(error).split(". ")[0].splitlines() or [type(error).__name__]
+            raise InputError(
+                f"{self._source} is cut off or not a checkpoint ({reason[0].rstrip('.')})"
+            ) from error
         self._check_content(content)
         return content
 
