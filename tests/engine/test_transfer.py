@@ -25,7 +25,7 @@ STAGES = (
 )
 # As little of a model as there can be: tests of the pipeline, not of what it learns.
 SMALL_MODEL = (
-    ("MODEL.FPN.OUT_CHANNELS", "8"),
+    ("MODEL.FPN.OUT_CHANNELS", "32"),
     ("MODEL.RETINANET.NUM_CONVS", "1"),
     ("SOLVER.IMS_PER_BATCH", "2"),
 )

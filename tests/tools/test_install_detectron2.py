@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 import tarfile
 from importlib import metadata
 from pathlib import Path
@@ -157,9 +158,15 @@ def test_the_wheel_is_built_from_fixed_sources_with_stub_and_notice(sources, tmp
 # Keep, or install.
 
 
+def _forget_detectron2(monkeypatch):
+    """Another test of this process may have imported it, and would then find that one."""
+    monkeypatch.delitem(sys.modules, "detectron2", raising=False)
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A folder that comes first on sys.path, to put a detectron2 into."""
+    _forget_detectron2(monkeypatch)
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path / "detectron2"
 
@@ -177,6 +184,7 @@ def test_a_detectron2_without_a_version_is_found_too(package):
 
 
 def test_an_absent_detectron2_and_an_empty_folder_of_that_name_are_not_one(tmp_path, monkeypatch):
+    _forget_detectron2(monkeypatch)
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     assert install_detectron2.find_installed() is None
     (tmp_path / "detectron2").mkdir()

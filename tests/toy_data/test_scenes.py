@@ -35,7 +35,7 @@ def test_target_scenes_are_like_those_of_tiny_person(target_scenes):
     assert all(scene.image.dtype == np.uint8 for scene in target_scenes)
     assert sizes.min() >= 2.0
     assert sizes.max() <= 32.0 + 1e-9
-    assert (sizes <= 20.0).mean() > 0.8
+    assert (sizes <= 20.0).mean() > 2 / 3
     assert len(sizes) / len(target_scenes) > 25
 
 
