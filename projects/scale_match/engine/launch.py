@@ -199,6 +199,7 @@ def _cpu_process(local_rank: int, job: _Job, group: _Group) -> None:
     comm.synchronize()
     try:
         job()
+        comm.synchronize()  # nobody leaves while another still needs it
     finally:
         dist.destroy_process_group()
 
