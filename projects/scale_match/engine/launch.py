@@ -5,6 +5,7 @@ without CUDA. Here the processes of a CPU training are started by :func:`launch`
 gloo, with either version. What goes wrong in a process comes back as one sentence.
 """
 
+import gc
 import os
 import pickle
 import signal
@@ -202,6 +203,10 @@ def _cpu_process(local_rank: int, job: _Job, group: _Group) -> None:
         comm.synchronize()  # nobody leaves while another still needs it
     finally:
         dist.destroy_process_group()
+        # detectron2 keeps the groups; threads of theirs would outlive the interpreter and abort it.
+        comm._LOCAL_PROCESS_GROUP = None
+        comm._get_global_gloo_group.cache_clear()
+        gc.collect()
 
 
 def _create_local_group(group: _Group) -> None:
