@@ -4,7 +4,7 @@ import json
 
 import torch
 from detectron2.structures import Boxes, Instances
-from torch import distributed
+from detectron2.utils import comm
 
 from evaluation_samples import as_annotations, crowded
 from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
@@ -38,18 +38,13 @@ def process(evaluator, ground_truth, results, image_ids=None):
         evaluator.process([{"image_id": image_id}], [model_output(results, image_id)])
 
 
-def evaluate_a_share(rank, folder):
-    """One of two processes, each with half of the images."""
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
+def evaluate_a_share(folder):
+    """One of two processes of ``launch``, each with half of the images."""
     ground_truth, results = sample()
     evaluator = TinyObjectEvaluator(
         annotations=as_annotations(ground_truth), output_dir=folder / "inference"
     )
     evaluator.reset()
     ids = [image["id"] for image in ground_truth["images"]]
-    process(evaluator, ground_truth, results, ids[rank::2])
-    (folder / f"{rank}.json").write_text(json.dumps(evaluator.evaluate()))
-    distributed.destroy_process_group()
+    process(evaluator, ground_truth, results, ids[comm.get_rank() :: comm.get_world_size()])
+    (folder / f"{comm.get_rank()}.json").write_text(json.dumps(evaluator.evaluate()))

@@ -6,7 +6,6 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.evaluation import print_csv_format
-from torch import multiprocessing
 
 from evaluation_processes import CLASSES, evaluate_a_share, process, sample
 from evaluation_samples import as_annotations, as_detections
@@ -14,6 +13,7 @@ from scale_match.core.average_precision import evaluate_average_precision
 from scale_match.core.errors import InputError
 from scale_match.core.metric_names import tiny_metrics
 from scale_match.data.datasets import register_coco_file
+from scale_match.engine.launch import launch
 from scale_match.evaluation.tiny_evaluator import (
     DETECTIONS_FILE,
     METRICS_FILE,
@@ -206,7 +206,7 @@ def test_limits_are_checked_before_the_inference():
 
 
 def test_two_processes_give_the_metrics_and_files_of_one(tmp_path):
-    multiprocessing.spawn(evaluate_a_share, args=(tmp_path,), nprocs=2)
+    launch(evaluate_a_share, num_gpus=2, device="cpu", args=(tmp_path,))
     ground_truth, results = sample()
     alone = evaluated(ground_truth, results, output_dir=tmp_path / "alone")
     assert json.loads((tmp_path / "0.json").read_text()) == alone
