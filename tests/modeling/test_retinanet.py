@@ -183,6 +183,19 @@ def test_a_box_of_two_pixels_gets_a_positive_anchor():
     assert (labels == 1).any()
 
 
+def test_labels_are_those_of_detectron2():
+    model = small_model()
+    samples = [sample([[10, 10, 22, 21], [12, 12, 20, 22], [60, 30, 90, 60]], [1, 0, 1]), sample()]
+    instances = [each["instances"] for each in samples]
+    anchors = model.anchor_generator([torch.zeros(1, 1, 64 // s, 96 // s) for s in (4, 8, 16)])
+
+    labels, boxes = model.label_anchors(anchors, instances)
+
+    expected_labels, expected_boxes = RetinaNet.label_anchors(model, anchors, instances)
+    assert all(map(torch.equal, labels, expected_labels))
+    assert all(map(torch.equal, boxes, expected_boxes))
+
+
 def test_a_thousand_boxes_train():
     corners = torch.rand(1000, 2, generator=torch.Generator().manual_seed(0)) * 50
     boxes = torch.cat([corners, corners + 3], dim=1).tolist()

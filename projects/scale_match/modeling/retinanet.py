@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, RetinaNet, build_backbone
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from scale_match.core.errors import InputError
+from scale_match.modeling.anchor_grid import AnchorGrid
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.modeling.matcher import OverlapMatcher
 from scale_match.modeling.pyramid_config import levels_from_config
@@ -26,10 +28,10 @@ LOSS_NORMALIZERS = ("num_positives", "moving_average")
 class ScaleMatchRetinaNet(RetinaNet):
     """RetinaNet whose head, anchors and features all follow from one `PyramidLevels`.
 
-    Apart from that it differs from detectron2's RetinaNet in two things: a ground-truth box that
-    meets no anchor gets no positive one (`OverlapMatcher`), and losses are divided by the number
-    of positive anchors of the batch, as the authors' framework does, unless the running average of
-    detectron2 is asked for.
+    Apart from that it differs from detectron2's RetinaNet in three things: a ground-truth box that
+    meets no anchor gets no positive one; labels are found without a matrix of all boxes and anchors
+    (`OverlapMatcher` does both); and losses are divided by the number of positive anchors of the
+    batch, as the authors' framework does, unless the running average of detectron2 is asked for.
 
     Args:
         levels: The pyramid.
@@ -139,6 +141,34 @@ class ScaleMatchRetinaNet(RetinaNet):
             "vis_period": cfg.VIS_PERIOD,
             "input_format": cfg.INPUT.FORMAT,
         }
+
+    @torch.no_grad()
+    def label_anchors(
+        self, anchors: list[Boxes], gt_instances: list[Instances]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What each anchor has to predict, as in detectron2 but from the pairs that overlap.
+
+        Args:
+            anchors: Per level, R in all.
+            gt_instances: Per image, with ``gt_boxes`` and ``gt_classes``.
+
+        Returns:
+            Per image the label of each anchor (class, K background, -1 ignored), (R,), and the
+            matched box, XYXY_ABS, (R, 4); that of an anchor without a label is of no use.
+        """
+        grid = AnchorGrid(anchors, [self.levels.num_anchors] * len(anchors))
+        labels, boxes = [], []
+        for instances in gt_instances:
+            matches, kind = self.anchor_matcher.match(grid, instances.gt_boxes)
+            if len(instances):
+                label = instances.gt_classes.index_select(0, matches)
+                boxes.append(instances.gt_boxes.tensor.index_select(0, matches))
+            else:
+                label = torch.zeros_like(matches)
+                boxes.append(torch.zeros_like(grid.anchors))
+            label = label.masked_fill(kind == 0, self.num_classes).masked_fill(kind == -1, -1)
+            labels.append(label)
+        return labels, boxes
 
     def losses(
         self,
