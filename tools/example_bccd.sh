@@ -68,7 +68,7 @@ case $device in
     model=(
       --config quick/adap_retinanet_r18_fpn_quick_toy
       --pretrain-config quick/adap_retinanet_r18_fpn_quick_toy_sm
-      --tile 320 256 --pretrain-steps 500 --finetune-steps 700
+      --tile 320 256 --pretrain-steps 1500 --finetune-steps 450
     )
     options=() ;;
 esac
