@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from scale_match.core.checks import ascending_sizes, box_counts, positive_sizes, whole_number
+from scale_match.core.checks import (
+    ascending_sizes,
+    box_counts,
+    ordered_sizes,
+    positive_sizes,
+    whole_number,
+)
 from scale_match.core.errors import InputError
 
 
@@ -84,3 +90,25 @@ def test_some_size_must_be_positive(sizes, count):
     message = f"sizes must hold at least one box of positive size, got none among {count}"
     with pytest.raises(InputError, match=message):
         positive_sizes("sizes", sizes)
+
+
+def test_ordered_sizes_are_sorted_and_positive():
+    assert ordered_sizes("sizes", [3, 0, 1, -1, 2]).tolist() == [1, 2, 3]
+    assert ordered_sizes("sizes", [0.0, 1.0, 2.0]).tolist() == [1, 2]
+
+
+def test_sizes_in_order_are_not_copied():
+    sizes = np.array([1.0, 1.0, 2.0])
+    assert np.shares_memory(ordered_sizes("sizes", sizes), sizes)
+    assert not np.shares_memory(ordered_sizes("sizes", sizes[::-1]), sizes)
+
+
+@pytest.mark.parametrize("sizes", [[1, 2, np.inf], [1, np.nan, 2], [np.nan], [-np.inf, 1]])
+def test_ordered_sizes_must_be_finite(sizes):
+    with pytest.raises(InputError, match=r"sizes must be finite, got"):
+        ordered_sizes("sizes", sizes)
+
+
+def test_ordered_sizes_must_not_be_none():
+    with pytest.raises(InputError, match="got none among 0"):
+        ordered_sizes("sizes", [])

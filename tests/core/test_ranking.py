@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from evaluation_samples import as_annotations, as_detections, crowded
-from scale_match.core.ranking import rank_detections, rank_ground_truth
+from scale_match.core import ranking
+from scale_match.core.ranking import blocks_of_groups, rank_detections, rank_ground_truth
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,38 @@ def test_the_limit_leaves_a_prefix_of_every_group(tables, ranked_truth):
     some = rank_detections(tables[1], ranked_truth, limit=3, source="gt.json")
     assert some.rows.tolist() == everything.rows[everything.ranks < 3].tolist()
     assert 0 < len(some) < len(everything)
+
+
+@pytest.mark.parametrize("block", [1, 5, 40, 10_000])
+def test_blocks_cover_all_detections_with_their_ground_truth(tables, monkeypatch, block):
+    monkeypatch.setattr(ranking, "_BLOCK", block)
+    ranked_truth = rank_ground_truth(tables[0])
+    ranked = rank_detections(tables[1], ranked_truth, limit=1000, source="gt.json")
+    end = 0
+    for rows, targets in blocks_of_groups(ranked, ranked_truth):
+        assert rows.start == end
+        end = rows.stop
+        groups = set(ranked.groups[rows].tolist())
+        assert groups.isdisjoint(ranked.groups[end:].tolist())  # whole groups
+        own = [g for g in range(len(ranked_truth)) if ranked_truth.groups[g] in groups]
+        assert set(own) <= set(range(targets.start, targets.stop))
+        part, targets_part = ranked.part(rows), ranked_truth.part(targets)
+        assert (part.groups == ranked.groups[rows]).all()
+        assert (targets_part.groups == ranked_truth.groups[targets]).all()
+        for table, whole, cut in ((part, ranked, rows), (targets_part, ranked_truth, targets)):
+            for name in ("rows", "images", "categories", "boxes"):
+                assert (getattr(table, name) == getattr(whole, name)[cut]).all()
+        assert len(part) <= max(block, max(ranked.ranks) + 1) + max(ranked.ranks)
+    assert end == len(ranked)
+
+
+def test_the_order_is_the_same_in_blocks_of_any_size(tables, ranked_truth, monkeypatch):
+    whole = rank_detections(tables[1], ranked_truth, limit=1000, source="gt.json")
+    monkeypatch.setattr(ranking, "_BLOCK", 3)
+    blocks = rank_detections(tables[1], ranked_truth, limit=1000, source="gt.json")
+    assert blocks.rows.tolist() == whole.rows.tolist()
+
+
+def test_no_detections_make_no_block(ranked_truth):
+    ranked = rank_detections(as_detections([]), ranked_truth, limit=9, source="gt.json")
+    assert list(blocks_of_groups(ranked, ranked_truth)) == []

@@ -84,6 +84,34 @@ def test_absent_flags_are_false_and_an_absent_area_is_that_of_the_box(read):
     assert table.uncertain.tolist() == [False, True, False]
 
 
+def test_an_absent_iscrowd_is_noted_once(read, tmp_path):
+    path = tmp_path / "gt.json"
+    assert read(GOOD).notes == (f"{path}: 1 of 3 annotations have no iscrowd, which means 0",)
+    assert read(changed("annotations", 0, iscrowd=0)).notes == ()
+    assert read({**GOOD, "annotations": []}).notes == ()
+
+
+def test_the_visible_share_is_vis_ratio_or_that_of_the_visible_box_or_one(read):
+    assert read(GOOD).table.visibilities.tolist() == [1.0, 1.0, 1.0]
+    half = {"vis": [0, 0, 5, 10]}  # of a box of 10 x 20: a half and a half
+    assert read(changed("annotations", 1, **half)).table.visibilities.tolist() == [1, 0.25, 1]
+    both = read(changed("annotations", 1, vis_ratio=0.3, **half))
+    assert both.table.visibilities.tolist() == [1, 0.3, 1]
+    none = read(changed("annotations", 1, vis_ratio=None, vis=None))
+    assert none.table.visibilities.tolist() == [1, 1, 1]
+
+
+def test_a_visible_box_of_a_box_without_area_hides_nothing(read):
+    value = changed("annotations", 2, vis=[1, 1, 0, 5])
+    assert read(value).table.visibilities.tolist() == [1, 1, 1]
+
+
+def test_an_absent_size_is_the_root_of_the_area(read):
+    sizes = read(changed("annotations", 0, size=33)).table.sizes
+    assert sizes.tolist() == [33.0, math.sqrt(150.5), 0.0]
+    assert read(GOOD).table.sizes[0] == math.sqrt(14)
+
+
 def test_a_tile_entry_keeps_its_corner_and_the_whole_images_are_apart(read):
     value = changed("images", 0, width=20, height=30, corner=[5, 6, 25, 36])
     value["old_images"] = [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 50}]
@@ -171,6 +199,16 @@ FINITE_RULE = r"which must be four finite numbers$"
          r"annotation id 3 has area -1.0, which must be a finite number that is not negative$"),
         (changed("annotations", 0, area="1"),
          r"annotation id 3 has area '1', which must be a number of square pixels, or absent$"),
+        (changed("annotations", 0, vis_ratio="all"),
+         r"annotation id 3 has vis_ratio 'all', which must be the visible share, a number, or abs"),
+        (changed("annotations", 0, vis=[1, 2]),
+         r"annotation id 3 has vis \[1, 2\], which must be the visible box, four numbers x, y"),
+        (changed("annotations", 0, size="tiny"),
+         r"annotation id 3 has size 'tiny', which must be a number of pixels, or absent$"),
+        (changed("annotations", 0, size=-2),
+         r"annotation id 3 has size -2.0, which must be a finite number that is not negative$"),
+        (changed("annotations", 0, iscrowd=None),
+         r"annotation id 3 has iscrowd None, which must be true, false, 1 or 0$"),
         (changed("annotations", 0, iscrowd=2),
          r"annotation id 3 has iscrowd 2, which must be true, false, 1 or 0$"),
         (changed("annotations", 0, ignore="no"), r"annotation id 3 has ignore 'no', .* 1 or 0$"),

@@ -7,6 +7,7 @@ import pytest
 from evaluation_samples import as_annotations, as_detections, crowded
 from scale_match.core.errors import InputError
 from scale_match.core.records import DetectionTable
+from scale_match.storage import results
 from scale_match.storage.results import read_detections, write_detections, write_metrics
 
 ENTRY = {"image_id": 5, "category_id": 2, "bbox": [1.5, 2, 3, 4], "score": 0.25}
@@ -58,9 +59,51 @@ def test_an_empty_list_is_a_table_without_rows(tmp_path):
 
 
 def test_undeclared_categories_are_read(tmp_path):
-    ground_truth, results = crowded(0)
-    table = read_detections(written(tmp_path, results), as_annotations(ground_truth))
+    ground_truth, found = crowded(0)
+    table = read_detections(written(tmp_path, found), as_annotations(ground_truth))
     assert 9 in table.category_ids
+
+
+def entries(count):
+    return [ENTRY | {"image_id": k, "score": k / 7} for k in range(count)]
+
+
+@pytest.mark.parametrize("piece", [1, 100, 333, 10**9])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_file_read_in_pieces_is_the_same_table(tmp_path, monkeypatch, piece, indent):
+    path = written(tmp_path, json.dumps(entries(20), indent=indent))
+    decoder, decoded = results._DECODER, []
+
+    class Recorder:
+        def decode(self, data):
+            decoded.append(decoder.decode(data))
+            return decoded[-1]
+
+    monkeypatch.setattr(results, "_PIECE", piece)
+    monkeypatch.setattr(results, "_DECODER", Recorder())
+    assert columns(read_detections(path)) == columns(as_detections(entries(20)))
+    # No second reading after one that failed.
+    assert sum(map(len, decoded)) == 20
+    assert len(decoded) == {1: 20, 10**9: 1}.get(piece, len(decoded))
+
+
+def test_a_cut_may_fall_into_an_entry(tmp_path, monkeypatch):
+    inside = {"segmentation": [{"x": 1}, {"x": 2}, {"x": 3}], "note": "}, {"}
+    path = written(tmp_path, [inside | entry | {"more": inside} for entry in entries(9)])
+    for piece in (1, 40, 77):
+        monkeypatch.setattr(results, "_PIECE", piece)
+        monkeypatch.setattr(results, "parse_json", None)  # the slow way is not needed
+        assert columns(read_detections(path)) == columns(as_detections(entries(9)))
+
+
+def test_a_broken_entry_in_a_late_piece_is_named_by_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "_PIECE", 1)
+    path = written(tmp_path, [*entries(7), ENTRY | {"score": "high"}, ENTRY])
+    with pytest.raises(InputError, match=r"entry 7 \(counted from 0\) is .*'high'"):
+        read_detections(path)
+    path = written(tmp_path, json.dumps(entries(7))[:-1] + ', {"image_id": 5')
+    with pytest.raises(InputError, match=r"not valid JSON: .* line 1"):
+        read_detections(path)
 
 
 # ---- Writing ----
@@ -153,13 +196,13 @@ def test_a_long_value_is_shortened_in_the_message(tmp_path):
 
 
 def test_an_image_that_the_ground_truth_lacks_is_named(tmp_path):
-    ground_truth, results = crowded(0)
-    results[3]["image_id"] = 1234
-    path = written(tmp_path, results)
+    ground_truth, found = crowded(0)
+    found[3]["image_id"] = 1234
+    path = written(tmp_path, found)
     message = r"dt.json: entry 3 .* has 1234, but needs an image_id that gt.json lists"
     with pytest.raises(InputError, match=message):
         read_detections(path, as_annotations(ground_truth))
-    assert len(read_detections(path)) == len(results)
+    assert len(read_detections(path)) == len(found)
 
 
 def test_a_ground_truth_file_is_no_results_file(tmp_path):

@@ -8,7 +8,14 @@ import numpy.typing as npt
 from scale_match.core.errors import InputError
 from scale_match.core.records import FloatArray, IntArray
 
-__all__ = ["ascending_sizes", "box_counts", "first_of", "positive_sizes", "whole_number"]
+__all__ = [
+    "ascending_sizes",
+    "box_counts",
+    "first_of",
+    "ordered_sizes",
+    "positive_sizes",
+    "whole_number",
+]
 
 
 def whole_number(name: str, value: object, *, minimum: int) -> int:
@@ -86,6 +93,22 @@ def positive_sizes(name: str, sizes: npt.ArrayLike) -> FloatArray:
             f"{name} must hold at least one box of positive size, got none among {len(values)}"
         )
     return positive
+
+
+def ordered_sizes(name: str, sizes: npt.ArrayLike) -> FloatArray:
+    """The positive ones of sizes of boxes in pixels, ascending, (N,); not to be written to.
+
+    Sizes that are ascending already, as a cache has them, are neither copied nor sorted again.
+
+    Raises:
+        InputError: A size is not finite, or none is positive.
+    """
+    values = np.asarray(sizes, dtype=np.float64).reshape(-1)
+    # NaN is never >=, so it ends up on the slow way, which names it.
+    ascending = len(values) > 0 and bool((values[1:] >= values[:-1]).all())
+    if ascending and values[0] > 0.0 and values[-1] < np.inf:
+        return values
+    return np.sort(positive_sizes(name, values))
 
 
 def first_of(condition: npt.NDArray[np.bool_]) -> int | None:

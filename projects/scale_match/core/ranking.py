@@ -7,6 +7,7 @@ order and detections descend in score (rules: oracle README "AP", paragraphs Set
 M detections that take part, G ground-truth boxes, I images, K categories.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,17 @@ from scale_match.core.records import (
     IntArray,
 )
 
-__all__ = ["RankedDetections", "RankedGroundTruth", "rank_detections", "rank_ground_truth"]
+__all__ = [
+    "RankedDetections",
+    "RankedGroundTruth",
+    "blocks_of_groups",
+    "rank_detections",
+    "rank_ground_truth",
+]
+
+# Detections worked on at a time: what belongs to them stays in a processor's cache, without which
+# time would grow faster than their number.
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +67,21 @@ class RankedGroundTruth:
         """One number per (category, image), ascending over the rows, (G,)."""
         return self.categories * len(self.image_ids) + self.images
 
+    def part(self, rows: slice) -> "RankedGroundTruth":
+        """Some consecutive boxes; images and categories stay those of the whole."""
+        return RankedGroundTruth(
+            image_ids=self.image_ids,
+            category_ids=self.category_ids,
+            rows=self.rows[rows],
+            images=self.images[rows],
+            categories=self.categories[rows],
+            ids=self.ids[rows],
+            boxes=self.boxes[rows],
+            areas=self.areas[rows],
+            iscrowd=self.iscrowd[rows],
+            flagged=self.flagged[rows],
+        )
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -81,6 +107,18 @@ class RankedDetections:
     ranks: IntArray
     boxes: FloatArray
     scores: FloatArray
+
+    def part(self, rows: slice) -> "RankedDetections":
+        """Some consecutive detections; ranks stay those of the whole."""
+        return RankedDetections(
+            rows=self.rows[rows],
+            images=self.images[rows],
+            categories=self.categories[rows],
+            groups=self.groups[rows],
+            ranks=self.ranks[rows],
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -148,8 +186,11 @@ def rank_detections(
     categories = _positions(ground_truth.category_ids, detections.category_ids)
     rows = np.flatnonzero(categories >= 0)  # (M',)
     groups = categories[rows] * len(ground_truth.image_ids) + images[rows]
-    order = np.lexsort((-detections.scores[rows], groups))  # stable: ties keep the file order
+    order = np.argsort(groups, kind="stable")  # next to nothing where a file goes by image
     rows, groups = rows[order], groups[order]
+    for part in _blocks(groups):
+        # Stable: ties keep the file order.
+        rows[part] = rows[part][np.lexsort((-detections.scores[rows[part]], groups[part]))]
     starts = np.flatnonzero(np.diff(groups, prepend=-1))  # first row of each group
     ranks = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
     best = ranks < limit
@@ -163,6 +204,41 @@ def rank_detections(
         boxes=detections.boxes[rows],
         scores=detections.scores[rows],
     )
+
+
+def blocks_of_groups(
+    detections: RankedDetections, ground_truth: RankedGroundTruth
+) -> Iterator[tuple[slice, slice]]:
+    """Cut both tables into consecutive parts that belong together and have whole groups only.
+
+    Args:
+        detections: Ranked.
+        ground_truth: Ranked.
+
+    Yields:
+        Rows of the detections and of the ground truth; all detections in some part, but not the
+        ground truth of groups without any.
+    """
+    target_groups = ground_truth.groups
+    for part in _blocks(detections.groups):
+        first, last = detections.groups[part.start], detections.groups[part.stop - 1]
+        yield (
+            part,
+            slice(
+                int(np.searchsorted(target_groups, first)),
+                int(np.searchsorted(target_groups, last, side="right")),
+            ),
+        )
+
+
+def _blocks(groups: IntArray) -> Iterator[slice]:
+    """Cut ascending groups into runs of whole groups, of _BLOCK rows where these are small."""
+    start = 0
+    while start < len(groups):
+        last = groups[min(start + _BLOCK, len(groups)) - 1]
+        stop = int(np.searchsorted(groups, last, side="right"))
+        yield slice(start, stop)
+        start = stop
 
 
 def _positions(ascending: IntArray, values: IntArray) -> IntArray:

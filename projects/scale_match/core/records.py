@@ -67,6 +67,9 @@ class AnnotationTable:
         iscrowd: (N,).
         ignore: (N,).
         uncertain: (N,).
+        visibilities: The visible share of each object, (N,); 1.0 by default.
+        sizes: The ``size`` field in pixels, sqrt(area) where the file has none, (N,); sqrt(area)
+            by default.
     """
 
     ids: IntArray
@@ -77,6 +80,14 @@ class AnnotationTable:
     iscrowd: BoolArray
     ignore: BoolArray
     uncertain: BoolArray
+    visibilities: FloatArray = None  # type: ignore[assignment] # filled in below
+    sizes: FloatArray = None  # type: ignore[assignment] # filled in below
+
+    def __post_init__(self) -> None:
+        if self.visibilities is None:
+            object.__setattr__(self, "visibilities", np.ones(len(self.ids)))
+        if self.sizes is None:
+            object.__setattr__(self, "sizes", np.sqrt(self.areas))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -112,6 +123,8 @@ class Annotations:
         categories: In file order.
         table: The ground truth.
         old_images: In a tile ("corner") file the whole images, else empty.
+        notes: What whoever uses the file should be told once, one sentence each: defaults that
+            stand in for what it lacks.
     """
 
     source: str
@@ -119,3 +132,4 @@ class Annotations:
     categories: tuple[CategoryRecord, ...]
     table: AnnotationTable
     old_images: tuple[ImageRecord, ...] = field(default=())
+    notes: tuple[str, ...] = ()

@@ -5,15 +5,13 @@ turned into columns. Only if that fails a second, plain pass looks for the entry
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from operator import attrgetter
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta
+from msgspec import UNSET
 
 from scale_match.core.errors import InputError
 from scale_match.core.records import (
@@ -24,82 +22,35 @@ from scale_match.core.records import (
     ImageRecord,
     IntArray,
 )
+from scale_match.storage.annotation_entries import (
+    ENTRIES,
+    AnnotationEntry,
+    AnnotationFile,
+    ImageEntry,
+    annotation_table,
+    broken_rule,
+    called,
+    check_form,
+    entry_ids,
+)
 from scale_match.storage.files import parse_json, read_bytes
 
 __all__ = ["read_annotations", "read_raw_coco"]
-
-# The descriptions are the rules as they stand in messages.
-_Id = Annotated[
-    int, Meta(ge=-(2**63), le=2**63 - 1, description="a whole number without a decimal point")
-]
-_Side = Annotated[int, Meta(gt=0, le=2**31, description="a positive whole number of pixels")]
-_Name = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
-_Flag = Annotated[bool | Annotated[int, Meta(ge=0, le=1)], Meta(description="true, false, 1 or 0")]
-_Corner = Annotated[
-    tuple[int, int, int, int],
-    Meta(description="four whole numbers x1, y1, x2, y2 of a tile, or absent"),
-]
-_Box = Annotated[
-    tuple[float, float, float, float],
-    Meta(description="four numbers x, y, width, height in pixels"),
-]
-_Area = Annotated[float | None, Meta(description="a number of square pixels, or absent")]
-
-
-class _Image(msgspec.Struct, gc=False):
-    id: _Id
-    file_name: _Name
-    width: _Side
-    height: _Side
-    corner: _Corner | None = None
-
-
-class _Category(msgspec.Struct, gc=False):
-    id: _Id
-    name: _Name
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    id: _Id
-    image_id: _Id
-    category_id: _Id
-    bbox: _Box
-    area: _Area = None
-    iscrowd: _Flag = False
-    ignore: _Flag = False
-    uncertain: _Flag = False
-
-
-class _File(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
-    old_images: list[_Image] = []
-
-
-# Key of the file -> structure of its entries, and what messages call one of them.
-_ENTRIES: dict[str, tuple[type[msgspec.Struct], str]] = {
-    "images": (_Image, "image"),
-    "annotations": (_Annotation, "annotation"),
-    "categories": (_Category, "category"),
-    "old_images": (_Image, "old image"),
-}
-_REQUIRED_KEYS = ("images", "annotations", "categories")
-
-_Struct = TypeVar("_Struct", _Image, _Category, _Annotation)
 
 
 def read_annotations(path: str | os.PathLike[str]) -> Annotations:
     """Read a COCO-format ground-truth file, or a tile ("corner") file, packed by gzip or not.
 
-    ``iscrowd``, ``ignore`` and ``uncertain`` are false where they are absent; ``area`` is w*h then.
-    Boxes of zero size are legal here: who must not see them (histograms, training) leaves them out.
+    ``iscrowd``, ``ignore`` and ``uncertain`` are false where they are absent; ``area`` is w*h then,
+    and ``size`` sqrt(area). An absent ``iscrowd``, which COCO files must have, is noted. The
+    visible share is ``vis_ratio``, or that of the visible box ``vis``, or 1. Boxes of zero size
+    are legal here: who must not see them (histograms, training) leaves them out.
 
     Args:
         path: The annotation file.
 
     Returns:
-        Images, categories and the table of boxes, in file order.
+        Images, categories and the table of boxes, in file order, and notes on absent fields.
 
     Raises:
         InputError: The file is missing or not JSON, a key is missing, an entry breaks a rule (the
@@ -111,9 +62,9 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
     images = _image_records(file.images, "image", source)
     if not images:
         raise InputError(f"{source} has no image at all: 'images' is empty")
-    known = {"images": _ids(file.images), "categories": _ids(file.categories)}
+    known = {"images": entry_ids(file.images), "categories": entry_ids(file.categories)}
     _check_unique(known["categories"], "category", source)
-    table = _annotation_table(file.annotations)
+    table = annotation_table(file.annotations)
     _check_table(table, known, source)
     return Annotations(
         source=source,
@@ -121,6 +72,7 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
         categories=tuple(CategoryRecord(entry.id, entry.name) for entry in file.categories),
         table=table,
         old_images=_image_records(file.old_images, "old image", source),
+        notes=_notes(file.annotations, source),
     )
 
 
@@ -133,19 +85,19 @@ def read_raw_coco(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: The file is missing, not JSON, or has not the form of an annotation file.
     """
     raw = parse_json(read_bytes(path), str(path))
-    _check_form(raw, str(path))
+    check_form(raw, str(path))
     return dict(raw)
 
 
-def _decode(data: bytes, source: str) -> _File:
+def _decode(data: bytes, source: str) -> AnnotationFile:
     try:
-        return msgspec.json.decode(data, type=_File)
+        return msgspec.json.decode(data, type=AnnotationFile)
     except msgspec.MsgspecError:
         # Broken JSON or a broken rule, for which the plain pass raises; or something that Python
         # takes though JSON has not: a byte order mark, or NaN, no harm in a field that is not read.
         raw = parse_json(data, source)
-        _check_form(raw, source)
-        return _File(
+        check_form(raw, source)
+        return AnnotationFile(
             images=_convert_entries(raw, "images", source),
             annotations=_convert_entries(raw, "annotations", source),
             categories=_convert_entries(raw, "categories", source),
@@ -153,69 +105,22 @@ def _decode(data: bytes, source: str) -> _File:
         )
 
 
-def _check_form(raw: Any, source: str) -> None:  # noqa: ANN401 - JSON is any value
-    if not isinstance(raw, dict):
-        raise InputError(
-            f"{source} is not a COCO annotation file: an object with images, annotations and "
-            f"categories is needed, not a JSON {_json_type(raw)}"
-        )
-    for key in _REQUIRED_KEYS:
-        if key not in raw:
-            raise InputError(f"{source} is not a COCO annotation file: it has no key '{key}'")
-    for key in _ENTRIES:
-        if not isinstance(raw.get(key, []), list):
-            raise InputError(f"{source}: '{key}' must be a list, not a JSON {_json_type(raw[key])}")
-
-
 def _convert_entries(raw: dict[str, Any], key: str, source: str) -> list[Any]:
-    struct, kind = _ENTRIES[key]
+    struct, kind = ENTRIES[key]
     entries = []
     for position, entry in enumerate(raw.get(key, [])):
         try:
             entries.append(msgspec.convert(entry, struct))
         except msgspec.ValidationError as error:
-            reason = _broken_rule(entry, struct) or str(error)
-            raise InputError(f"{source}: {_called(entry, kind, position)} {reason}") from error
+            reason = broken_rule(entry, struct) or str(error)
+            raise InputError(f"{source}: {called(entry, kind, position)} {reason}") from error
     return entries
 
 
-def _broken_rule(entry: Any, struct: type[msgspec.Struct]) -> str | None:  # noqa: ANN401
-    """What is wrong with an entry that its structure refused, as the rest of a sentence."""
-    if not isinstance(entry, dict):
-        return f"must be an object, not a JSON {_json_type(entry)}"
-    for field in msgspec.structs.fields(struct):
-        if field.name not in entry:
-            if field.required:
-                return f"has no key '{field.name}'"
-            continue
-        value = entry[field.name]
-        try:
-            msgspec.convert(value, field.type)
-        except msgspec.ValidationError:
-            return f"has {field.name} {value!r}, which must be {_rule(field.type)}"
-    return None
-
-
-def _rule(field_type: Any) -> str:  # noqa: ANN401 - a type expression
-    """The description of a field's type; the first one found, inside a union too."""
-    parts = [field_type, *getattr(field_type, "__args__", ())]
-    metas = chain.from_iterable(getattr(part, "__metadata__", ()) for part in parts)
-    return next(str(meta.description) for meta in metas if meta.description)
-
-
-def _called(entry: Any, kind: str, position: int) -> str:  # noqa: ANN401 - JSON is any value
-    if isinstance(entry, dict) and "id" in entry:
-        return f"{kind} id {entry['id']!r}"
-    return f"{kind} number {position + 1}"
-
-
-def _json_type(value: Any) -> str:  # noqa: ANN401 - JSON is any value
-    names = {dict: "object", list: "list", str: "text", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
-
-
-def _image_records(entries: Sequence[_Image], kind: str, source: str) -> tuple[ImageRecord, ...]:
-    _check_unique(_ids(entries), kind, source)
+def _image_records(
+    entries: Sequence[ImageEntry], kind: str, source: str
+) -> tuple[ImageRecord, ...]:
+    _check_unique(entry_ids(entries), kind, source)
     for entry in entries:
         if entry.corner is not None:
             _check_corner(entry, entry.corner, source)
@@ -225,7 +130,7 @@ def _image_records(entries: Sequence[_Image], kind: str, source: str) -> tuple[I
     )
 
 
-def _check_corner(entry: _Image, corner: tuple[int, int, int, int], source: str) -> None:
+def _check_corner(entry: ImageEntry, corner: tuple[int, int, int, int], source: str) -> None:
     x1, y1, x2, y2 = corner
     if x1 < 0 or y1 < 0 or (x2 - x1, y2 - y1) != (entry.width, entry.height):
         raise InputError(
@@ -234,29 +139,12 @@ def _check_corner(entry: _Image, corner: tuple[int, int, int, int], source: str)
         )
 
 
-def _ids(entries: Sequence[_Struct]) -> IntArray:
-    return _column(entries, "id", np.int64)
-
-
-def _column(entries: Sequence[_Struct], name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    return np.fromiter(map(attrgetter(name), entries), dtype, len(entries))
-
-
-def _annotation_table(entries: Sequence[_Annotation]) -> AnnotationTable:
-    numbers: Iterable[float] = chain.from_iterable(map(attrgetter("bbox"), entries))
-    boxes = np.fromiter(numbers, np.float64, 4 * len(entries)).reshape(-1, 4)  # (N, 4)
-    # None becomes NaN; an area of NaN in the file itself counts as absent, too.
-    areas = np.array([entry.area for entry in entries], np.float64)  # (N,)
-    return AnnotationTable(
-        ids=_ids(entries),
-        image_ids=_column(entries, "image_id", np.int64),
-        category_ids=_column(entries, "category_id", np.int64),
-        boxes=boxes,
-        areas=np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas),
-        iscrowd=_column(entries, "iscrowd", np.bool_),
-        ignore=_column(entries, "ignore", np.bool_),
-        uncertain=_column(entries, "uncertain", np.bool_),
-    )
+def _notes(entries: Sequence[AnnotationEntry], source: str) -> tuple[str, ...]:
+    """What a user should hear about fields that stand in for absent ones."""
+    absent = sum(entry.iscrowd is UNSET for entry in entries)
+    if not absent:
+        return ()
+    return (f"{source}: {absent} of {len(entries)} annotations have no iscrowd, which means 0",)
 
 
 def _check_table(table: AnnotationTable, known: dict[str, IntArray], source: str) -> None:
@@ -269,6 +157,8 @@ def _check_table(table: AnnotationTable, known: dict[str, IntArray], source: str
     _check_rows(table, legal, boxes, ("bbox", rule), source)
     legal = np.isfinite(areas) & (areas >= 0)
     _check_rows(table, legal, areas, ("area", "a finite number that is not negative"), source)
+    legal = np.isfinite(table.sizes) & (table.sizes >= 0)
+    _check_rows(table, legal, table.sizes, ("size", "a finite number that is not negative"), source)
     for field, references, key in (
         ("image_id", table.image_ids, "images"),
         ("category_id", table.category_ids, "categories"),

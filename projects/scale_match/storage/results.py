@@ -4,8 +4,10 @@ Detections are kept in the COCO results form: a list of objects with ``image_id`
 ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``. Further keys are skipped.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from operator import attrgetter
 from typing import Annotated, Any
@@ -24,12 +26,20 @@ _Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 _LONGEST_VALUE = 200  # characters of a received value that a message repeats
 
+# Bytes decoded at a time. Python objects need several times the memory of the text and of the
+# columns, so they are made for a part of the file only.
+_PIECE = 1 << 21
+_BETWEEN_ENTRIES = re.compile(rb"\}\s*,\s*(?=\{)")
+
 
 class _Detection(msgspec.Struct, gc=False):
     image_id: _Id
     category_id: _Id
     bbox: tuple[float, float, float, float]
     score: float
+
+
+_DECODER = msgspec.json.Decoder(list[_Detection])
 
 
 def read_detections(
@@ -51,7 +61,7 @@ def read_detections(
             unknown. The message names the file, the entry's place, the rule and the value.
     """
     source = str(path)
-    table = _columns(_decode(read_bytes(path), source))
+    table = _decode(read_bytes(path), source)
     _check_table(table, source)
     if annotations is not None:
         known = [image.image_id for image in annotations.images]
@@ -102,13 +112,38 @@ def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, float]) ->
     write_json(path, dict(metrics), indent=1)
 
 
-def _decode(data: bytes, source: str) -> list[_Detection]:
-    try:
-        return msgspec.json.decode(data, type=list[_Detection])
-    except msgspec.MsgspecError:
-        # A second, plain pass finds the culprit. It may find none: Python writes NaN, which JSON
-        # does not have; that is for the check of the numbers.
-        return _convert_entries(parse_json(data, source), source)
+def _decode(data: bytes, source: str) -> DetectionTable:
+    # First in pieces, then as a whole, because a cut may have fallen into an entry. If that fails,
+    # too, a plain pass finds the culprit. It may find none: Python writes NaN, which JSON does not
+    # have; that is for the check of the numbers.
+    for pieces in (_pieces(data), (data,)):
+        with contextlib.suppress(msgspec.MsgspecError):
+            return _joined([_columns(_DECODER.decode(piece)) for piece in pieces])
+    return _columns(_convert_entries(parse_json(data, source), source))
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Cut a list of objects between its entries into shorter lists.
+
+    If all of them are valid, the list is, and has their entries: a parser that has read complete
+    entries is where it would be at the beginning of a list. A cut inside of an entry leaves a piece
+    that is not valid.
+    """
+    start = 0
+    opening = b""
+    while cut := _BETWEEN_ENTRIES.search(data, start + _PIECE):
+        yield opening + data[start : cut.start() + 1] + b"]"
+        start, opening = cut.end(), b"["
+    yield opening + data[start:]
+
+
+def _joined(tables: list[DetectionTable]) -> DetectionTable:
+    return DetectionTable(
+        image_ids=np.concatenate([table.image_ids for table in tables]),
+        category_ids=np.concatenate([table.category_ids for table in tables]),
+        boxes=np.concatenate([table.boxes for table in tables]),
+        scores=np.concatenate([table.scores for table in tables]),
+    )
 
 
 def _convert_entries(raw: Any, source: str) -> list[_Detection]:  # noqa: ANN401 - JSON is any value
