@@ -6,7 +6,8 @@ import pytest
 
 from evaluation_samples import as_annotations, as_detections, crowded, one_image
 from oracles import average_precision_reference as reference
-from scale_match.core.ap_result import scores_dict
+from scale_match.core import ranking
+from scale_match.core.ap_result import block_name, scores_dict
 from scale_match.core.average_precision import (
     RECALL_LEVELS,
     SIZE_RANGES,
@@ -279,6 +280,17 @@ def test_with_distinct_scores_the_order_of_the_table_does_not_matter():
     assert scores_dict(straight, per_category=True) == scores_dict(shuffled, per_category=True)
 
 
+def test_parts_of_the_data_worked_on_at_a_time_make_no_difference(monkeypatch):
+    ground_truth, results = crowded(5, images=9)
+    tables = as_annotations(ground_truth), as_detections(results)
+    whole = evaluate_average_precision(*tables, reference_bugs=True)
+    monkeypatch.setattr(ranking, "_BLOCK", 7)
+    parts = evaluate_average_precision(*tables, reference_bugs=True)
+    for name in whole.record.__slots__:
+        assert (getattr(parts.record, name) == getattr(whole.record, name)).all(), name
+    assert (parts.precision == whole.precision).all()
+
+
 def test_the_arguments_are_left_as_they_were():
     ground_truth, results = crowded(5)
     annotations, detections = as_annotations(ground_truth), as_detections(results)
@@ -368,9 +380,34 @@ def test_a_limit_that_was_not_evaluated_is_refused():
         evaluated([(OBJECT, {})], []).average_precision(300)
 
 
-def test_a_curve_that_was_not_evaluated_is_refused():
+@pytest.mark.parametrize("method", ["curve", "place"])
+def test_a_key_that_was_not_evaluated_is_refused(method):
     with pytest.raises(InputError, match=r"tiny_60 was not evaluated, only \['all_25', 'tiny_25'"):
-        evaluated([(OBJECT, {})], []).curve("tiny_60")
+        getattr(evaluated([(OBJECT, {})], []), method)("tiny_60")
+
+
+# ---- Keys and blocks ----
+
+
+def test_keys_name_size_range_and_threshold():
+    result = evaluated([(OBJECT, {})], [])
+    assert result.place("all_25") == (0, 0)
+    assert result.place("tiny_75") == (1, 2)
+    assert result.keys() == list(result.average_precision())
+    assert result.keys()[6:8] == ["reasonable_25", "all_50"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "names"),
+    [
+        ((200, 1000), ["AR", "AR_maxDets1000"]),
+        ((1000, 200, 5), ["AR", "AR_maxDets200", "AR_maxDets5"]),
+    ],
+)
+def test_the_block_of_the_first_limit_has_no_suffix(limits, names):
+    assert [block_name("AR", limit, limits) for limit in limits] == names
+    result = evaluate_average_precision(*one_image([], []), max_dets=limits)
+    assert [name for name in scores_dict(result) if name.startswith("AR")] == names
 
 
 @pytest.mark.parametrize(

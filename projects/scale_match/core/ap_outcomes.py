@@ -13,15 +13,17 @@ import numpy.typing as npt
 
 from scale_match.core.matching import match_in_order
 from scale_match.core.overlaps import overlapping_pairs
-from scale_match.core.ranking import RankedDetections, RankedGroundTruth
+from scale_match.core.ranking import RankedDetections, RankedGroundTruth, blocks_of_groups
 from scale_match.core.records import BoolArray, FloatArray, IntArray
 
 __all__ = [
+    "ALMOST_ONE",
     "FALSE_POSITIVE",
     "IGNORED",
     "TRUE_POSITIVE",
     "OutcomeArray",
     "Outcomes",
+    "count_outcomes",
     "find_outcomes",
     "outside",
 ]
@@ -32,7 +34,7 @@ FALSE_POSITIVE = 0
 TRUE_POSITIVE = 1
 IGNORED = 2
 
-_ALMOST_ONE = 1 - 1e-10  # the protocol's largest threshold, so that IoU 1 survives rounding
+ALMOST_ONE = 1 - 1e-10  # the protocol's largest threshold, so that IoU 1 survives rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +89,17 @@ def outside(areas: FloatArray, bounds: tuple[float, float]) -> BoolArray:
     return result
 
 
+def count_outcomes(outcome: OutcomeArray) -> tuple[int, int, int]:
+    """Numbers of false positives, true positives and ignored detections, in order of their codes.
+
+    Args:
+        outcome: Codes, (M,).
+    """
+    false_positives = int(np.count_nonzero(outcome == FALSE_POSITIVE))
+    true_positives = int(np.count_nonzero(outcome == TRUE_POSITIVE))
+    return false_positives, true_positives, len(outcome) - false_positives - true_positives
+
+
 def find_outcomes(
     detections: RankedDetections,
     ground_truth: RankedGroundTruth,
@@ -111,9 +124,7 @@ def find_outcomes(
     Returns:
         The outcomes.
     """
-    used = [min(threshold, _ALMOST_ONE) for threshold in thresholds]
-    pairs = _candidate_pairs(detections, ground_truth, min(used))
-    shape = (len(bounds), len(used))
+    shape = (len(bounds), len(thresholds))
     result = Outcomes(
         detections=np.empty((*shape, len(detections)), dtype=np.int8),
         found_by=np.full((*shape, len(ground_truth)), -1, dtype=np.int32),
@@ -121,7 +132,41 @@ def find_outcomes(
             [~(ground_truth.flagged | outside(ground_truth.areas, range_)) for range_ in bounds]
         ),
     )
-    unfit = ground_truth.ids == 0 if id_zero_bug else np.zeros(len(ground_truth), dtype=np.bool_)
+    for rows, target_rows in blocks_of_groups(detections, ground_truth):
+        # Views, which are filled in.
+        part = Outcomes(
+            detections=result.detections[:, :, rows],
+            found_by=result.found_by[:, :, target_rows],
+            counted=result.counted[:, target_rows],
+        )
+        unfit = ground_truth.ids[target_rows] == 0 if id_zero_bug else None
+        _fill(
+            part, detections.part(rows), ground_truth.part(target_rows), thresholds, bounds, unfit
+        )
+        part.found_by[part.found_by >= 0] += rows.start
+    return result
+
+
+def _fill(
+    result: Outcomes,
+    detections: RankedDetections,
+    ground_truth: RankedGroundTruth,
+    thresholds: Sequence[float],
+    bounds: Sequence[tuple[float, float]],
+    unfit: BoolArray | None,
+) -> None:
+    """Match the detections and the ground truth of some groups.
+
+    Args:
+        result: What to fill in; ``counted`` is given.
+        detections: All of these groups.
+        ground_truth: All of these groups.
+        thresholds: As for :func:`find_outcomes`.
+        bounds: As there.
+        unfit: Ground truth that makes no true positive of what is matched to it, if any, (G,).
+    """
+    used = [min(threshold, ALMOST_ONE) for threshold in thresholds]
+    pairs = _candidate_pairs(detections, ground_truth, min(used))
     areas = detections.boxes[:, 2] * detections.boxes[:, 3]
     for r, range_ in enumerate(bounds):
         unmatched = np.where(outside(areas, range_), IGNORED, FALSE_POSITIVE)  # rules 3 and 4
@@ -130,13 +175,13 @@ def find_outcomes(
         for t, threshold in enumerate(used):
             matched = _match_counted(pairs, counted, threshold)
             absorbed = _absorb(pairs, counted, fallback, matched, threshold)
-            matched = matched[~unfit[pairs.targets[matched]]]
+            if unfit is not None:
+                matched = matched[~unfit[pairs.targets[matched]]]
             outcome = result.detections[r, t]
             outcome[:] = unmatched
             outcome[absorbed] = IGNORED
             outcome[pairs.detections[matched]] = TRUE_POSITIVE
             result.found_by[r, t, pairs.targets[matched]] = pairs.detections[matched]
-    return result
 
 
 def _candidate_pairs(

@@ -3,7 +3,7 @@
 D limits (maxDets), R size ranges, T IoU thresholds, K categories, M detections, G ground truth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from scale_match.core.ap_outcomes import OutcomeArray
 from scale_match.core.errors import InputError
 from scale_match.core.records import BoolArray, FloatArray, IntArray
 
-__all__ = ["ApResult", "MatchRecord", "scores_dict"]
+__all__ = ["ApResult", "MatchRecord", "block_name", "scores_dict"]
 
 _NOTHING = -1.0  # nothing to measure
 
@@ -87,6 +87,27 @@ class ApResult:
     num_outcomes: IntArray
     record: MatchRecord
 
+    def keys(self) -> list[str]:
+        """All keys, thresholds outer and size ranges inner."""
+        return list(self._places())
+
+    def place(self, key: str) -> tuple[int, int]:
+        """The size range and the IoU threshold that a key stands for.
+
+        Args:
+            key: For example ``tiny_50``.
+
+        Returns:
+            Index into ``size_ranges``, index into ``iou_thresholds``.
+
+        Raises:
+            InputError: If it was not evaluated.
+        """
+        places = self._places()
+        if key not in places:
+            raise InputError(f"{key} was not evaluated, only {list(places)}")
+        return places[key]
+
     def average_precision(self, max_dets: int | None = None) -> dict[str, float]:
         """AP: mean over 101 recall levels and the categories that have ground truth.
 
@@ -150,7 +171,7 @@ class ApResult:
         outcomes = self.num_outcomes[self._limit(max_dets)].sum(axis=2)  # (R, T, 3)
         targets = self.num_targets.sum(axis=1)  # (R,)
         result = {}
-        for key, r, t in self._keys():
+        for key, (r, t) in self._places().items():
             false_positives, true_positives, ignored = map(int, outcomes[r, t])
             result[key] = {
                 "npos": int(targets[r]),
@@ -173,22 +194,19 @@ class ApResult:
         Raises:
             InputError: If there is no such key or limit.
         """
-        places = {name: (r, t) for name, r, t in self._keys()}
-        if key not in places:
-            raise InputError(f"{key} was not evaluated, only {list(places)}")
-        r, t = places[key]
+        r, t = self.place(key)
         precision = self.precision[self._limit(max_dets), r, t, self.num_targets[r] > 0]
         if not len(precision):
             return np.full(precision.shape[-1], _NOTHING)
         mean: FloatArray = precision.mean(axis=0)
         return mean
 
-    def _keys(self) -> list[tuple[str, int, int]]:
-        return [
-            (f"{label}_{round(100 * threshold)}", r, t)
+    def _places(self) -> dict[str, tuple[int, int]]:
+        return {
+            f"{label}_{round(100 * threshold)}": (r, t)
             for t, threshold in enumerate(self.iou_thresholds)
             for r, label in enumerate(self.size_ranges)
-        ]
+        }
 
     def _limit(self, max_dets: int | None) -> int:
         if max_dets is None:
@@ -200,10 +218,25 @@ class ApResult:
     def _means(self, values: FloatArray) -> dict[str, float]:
         """Mean over the last two axes of (R, T, K, n), without categories marked -1."""
         result = {}
-        for key, r, t in self._keys():
+        for key, (r, t) in self._places().items():
             measured = values[r, t][values[r, t, :, 0] >= 0]  # (K', n)
             result[key] = float(measured.mean()) if len(measured) else _NOTHING
         return result
+
+
+def block_name(kind: str, limit: int, limits: Sequence[int]) -> str:
+    """The key of a scores file under which the values of a limit of detections stand.
+
+    Args:
+        kind: For example "AP".
+        limit: One of the limits.
+        limits: All that were evaluated, as given: the first has no suffix.
+
+    Example:
+        >>> [block_name("AP", limit, (200, 1000)) for limit in (200, 1000)]
+        ['AP', 'AP_maxDets1000']
+    """
+    return kind if limit == limits[0] else f"{kind}_maxDets{limit}"
 
 
 def scores_dict(result: ApResult, *, per_category: bool = False) -> dict[str, object]:
@@ -219,8 +252,7 @@ def scores_dict(result: ApResult, *, per_category: bool = False) -> dict[str, ob
         ``expected.json`` files of the oracle.
     """
     scores: dict[str, object] = {}
-    for place, limit in enumerate(result.max_dets):
-        suffix = f"_maxDets{limit}" if place else ""
+    for limit in result.max_dets:
         blocks: dict[str, Mapping[str, object]] = {
             "AP": result.average_precision(limit),
             "AR": result.average_recall(limit),
@@ -231,5 +263,6 @@ def scores_dict(result: ApResult, *, per_category: bool = False) -> dict[str, ob
                 str(category): values
                 for category, values in result.category_average_precision(limit).items()
             }
-        scores |= {name + suffix: block for name, block in blocks.items()}
+        for kind, block in blocks.items():
+            scores[block_name(kind, limit, result.max_dets)] = block
     return scores

@@ -5,21 +5,25 @@ states: size ranges by sqrt(area), ignored regions that absorb detections by the
 detection inside them, IoU thresholds 0.25, 0.5 and 0.75. docs/metrics.md explains it by example.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
 
 from scale_match.core.ap_outcomes import (
-    FALSE_POSITIVE,
+    IGNORED,
     TRUE_POSITIVE,
     OutcomeArray,
     Outcomes,
+    count_outcomes,
     find_outcomes,
 )
 from scale_match.core.ap_result import ApResult, MatchRecord
 from scale_match.core.errors import InputError
+from scale_match.core.precision_curve import RECALL_LEVELS, interpolated_precision
 from scale_match.core.ranking import (
     RankedDetections,
     RankedGroundTruth,
@@ -34,6 +38,7 @@ __all__ = [
     "RECALL_LEVELS",
     "SIZE_RANGES",
     "check_options",
+    "check_thresholds_and_labels",
     "evaluate_average_precision",
 ]
 
@@ -53,9 +58,6 @@ SIZE_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 IOU_THRESHOLDS = (0.25, 0.5, 0.75)
 MAX_DETS = (200, 1000)
 
-# These doubles and no others: the 58th is 0.5700000000000001.
-RECALL_LEVELS: FloatArray = np.linspace(0.0, 1.0, 101)
-
 
 def check_options(
     max_dets: Sequence[int] = MAX_DETS,
@@ -72,12 +74,31 @@ def check_options(
     Raises:
         InputError: If a value is out of range, or two of them would have one name.
     """
-    names = [round(100 * threshold) for threshold in iou_thresholds]
+    if not (min(max_dets, default=0) > 0 and len(set(max_dets)) == len(max_dets)):
+        raise InputError(f"max_dets needs positive numbers, each once; received {list(max_dets)}")
+    check_thresholds_and_labels(iou_thresholds, size_ranges)
+    if not all(0 <= low <= high for low, high in size_ranges.values()):
+        raise InputError(
+            "size_ranges needs ranges with 0 <= smallest <= largest size; "
+            f"received {dict(size_ranges)}"
+        )
+
+
+def check_thresholds_and_labels(
+    iou_thresholds: Sequence[float], size_ranges: Mapping[str, tuple[float, float]]
+) -> None:
+    """Check what makes the names of metrics.
+
+    Args:
+        iou_thresholds: At which IoU a detection has found an object.
+        size_ranges: Label -> any range.
+
+    Raises:
+        InputError: If there is no threshold or no range, a threshold is not in (0, 1], or names
+            would not be unique or not be words.
+    """
+    names = [round(100 * threshold) for threshold in iou_thresholds if math.isfinite(threshold)]
     rules = (
-        (
-            min(max_dets, default=0) > 0 and len(set(max_dets)) == len(max_dets),
-            f"max_dets needs positive numbers, each once; received {list(max_dets)}",
-        ),
         (
             bool(names) and all(0 < threshold <= 1 for threshold in iou_thresholds),
             f"iou_thresholds needs numbers in (0, 1]; received {list(iou_thresholds)}",
@@ -87,11 +108,7 @@ def check_options(
             "iou_thresholds needs numbers that differ in round(100 x IoU), by which metrics are "
             f"named; received {list(iou_thresholds)}",
         ),
-        (
-            bool(size_ranges) and all(0 <= low <= high for low, high in size_ranges.values()),
-            "size_ranges needs ranges with 0 <= smallest <= largest size; "
-            f"received {dict(size_ranges)}",
-        ),
+        (bool(size_ranges), "size_ranges needs ranges of sizes; received {}"),
         (
             all(re.fullmatch(r"\w+", label, re.ASCII) for label in size_ranges),
             "size_ranges needs labels of letters, digits and _, which become parts of metric "
@@ -180,23 +197,21 @@ def _measure(
     precision = np.full((*shape, len(RECALL_LEVELS)), -1.0)
     recall = np.full(shape, -1.0)
     num_outcomes = np.zeros((*shape, 3), dtype=np.int64)
-    for d, r, t, k in np.ndindex(shape):
+    for d, k in np.ndindex(len(max_dets), num_categories):
         part = slice(record.starts[k], record.starts[k + 1])
-        outcome = record.outcomes[r, t, part][record.ranks[part] < max_dets[d]]
-        num_outcomes[d, r, t, k] = np.bincount(outcome, minlength=3)
-        if num_targets[r, k]:
-            precision[d, r, t, k], recall[d, r, t, k] = _precision_recall(
-                outcome, int(num_targets[r, k])
-            )
+        best = record.ranks[part] < max_dets[d]
+        for r, t in np.ndindex(num_ranges, shape[2]):
+            outcome = record.outcomes[r, t, part][best]
+            num_outcomes[d, r, t, k] = count_outcomes(outcome)
+            if num_targets[r, k]:
+                precision[d, r, t, k], recall[d, r, t, k] = _precision_recall(
+                    outcome, int(num_targets[r, k])
+                )
     return precision, recall, num_outcomes
 
 
 def _precision_recall(outcome: OutcomeArray, num_targets: int) -> tuple[FloatArray, float]:
     """Interpolated precision at RECALL_LEVELS, and the final recall.
-
-    Only true positives are looked at: recall rises there and nowhere else, and between two of
-    them precision can only fall, so neither the curve's envelope nor the first point that
-    reaches a recall is ever elsewhere.
 
     Args:
         outcome: In descending order of score, (M,).
@@ -205,23 +220,23 @@ def _precision_recall(outcome: OutcomeArray, num_targets: int) -> tuple[FloatArr
     Returns:
         Precision (101,), and recall.
     """
-    hits = np.flatnonzero(outcome == TRUE_POSITIVE)
-    false_positives = np.cumsum(outcome == FALSE_POSITIVE)[hits]
-    true_positives = np.arange(1, len(hits) + 1, dtype=np.float64)
-    recall = true_positives / num_targets
-    # The authors add the spacing of doubles at 1, lest the quotient be 0 / 0.
-    precision = true_positives / (true_positives + false_positives + np.spacing(1.0))
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    first = np.searchsorted(recall, RECALL_LEVELS, side="left")
-    return np.append(envelope, 0.0)[first], len(hits) / num_targets
+    measured = outcome[outcome != IGNORED]
+    hits = np.flatnonzero(measured == TRUE_POSITIVE)
+    false_positives = hits - np.arange(len(hits))  # before each hit
+    return interpolated_precision(false_positives, num_targets), len(hits) / num_targets
 
 
 def _record(
     detections: RankedDetections, ground_truth: RankedGroundTruth, outcomes: Outcomes
 ) -> MatchRecord:
     """Bring the outcomes into curve order."""
+    starts = np.searchsorted(detections.categories, np.arange(len(ground_truth.category_ids) + 1))
     # Stable: equal scores stay in the order of image ids, then of ranks.
-    order = np.lexsort((-detections.scores, detections.categories))
+    parts = [
+        start + np.argsort(-detections.scores[start:stop], kind="stable")
+        for start, stop in pairwise(starts)
+    ]
+    order = np.concatenate([np.empty(0, np.int64), *parts])
     place = np.empty(len(order) + 1, dtype=np.int32)
     place[order] = np.arange(len(order))
     place[-1] = -1  # found_by is -1 where there is no detection
@@ -231,10 +246,8 @@ def _record(
         images=detections.images[order],
         ranks=detections.ranks[order],
         scores=detections.scores[order],
-        starts=np.searchsorted(
-            detections.categories[order], np.arange(len(ground_truth.category_ids) + 1)
-        ),
-        outcomes=outcomes.detections[:, :, order],
+        starts=starts,
+        outcomes=np.take(outcomes.detections, order, axis=2),
         target_rows=ground_truth.rows,
         target_images=ground_truth.images,
         target_categories=ground_truth.categories,
