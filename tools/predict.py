@@ -16,8 +16,9 @@ examples:
   python tools/predict.py --config-file configs/quick/adap_retinanet_r18_fpn_quick_toy.py \\
     --weights model.pth --device cpu --input images/ --output found --opts tiles.batch_size=1
 
-writes detections.json (COCO results, category ids from 1), images.json (which image has which id)
-and drawn/. Exit code 2 and one sentence: something in the input is wrong.
+writes detections.json (COCO results, category ids from 1), images.json (which image has which id),
+protocol.json (for evaluate.py --protocol) and drawn/. Exit code 2 and one sentence: something in
+the input is wrong.
 """
 
 

@@ -1,9 +1,13 @@
+import json
+
 import pytest
 from detectron2.evaluation import DatasetEvaluator
 from torch import nn
 
+from evaluation_samples import as_annotations
 from scale_match.core.errors import InputError
 from scale_match.engine.evaluation_setup import evaluate_model
+from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
 
 
 class Count(DatasetEvaluator):
@@ -49,6 +53,20 @@ def test_modes_are_put_back_after_an_error_too(error):
     with pytest.raises(type(error), match=str(error)):
         evaluate_model(model, [[{}]], Count())
     assert model.modes() == (True, True, False)
+
+
+def test_an_evaluator_of_tiny_objects_is_told_the_protocol(tmp_path):
+    class Loader(list):
+        dataset = None
+
+    annotations = as_annotations(
+        {"images": [{"id": 1, "file_name": "a", "width": 9, "height": 9}],
+         "annotations": [], "categories": [{"id": 1, "name": "x"}]}
+    )  # fmt: skip
+    evaluator = TinyObjectEvaluator(annotations=annotations, output_dir=tmp_path)
+    evaluate_model(Parts(), Loader(), evaluator)
+    assert evaluator.model_protocol["tile_size"] == "none"
+    assert json.loads((tmp_path / "protocol.json").read_text()) == evaluator.model_protocol
 
 
 def test_a_dead_worker_of_the_loader_is_said():

@@ -93,6 +93,22 @@ def test_detections_images_and_pictures_are_written(predictor, images, tmp_path)
     assert drawn == {"a_1.png", "b.png", "a_3.png"}
 
 
+def test_the_protocol_of_the_model_is_written(predictor, images, tmp_path):
+    predict_images(predictor, [images / "a.png"], tmp_path)
+    entries = read(tmp_path / "protocol.json")
+    assert (entries["test_scale"], entries["tile_size"]) == (1, "none")
+    assert entries["score_threshold"] is None  # this model does not tell it
+
+
+@pytest.mark.parametrize(("min_score", "threshold"), [(0.01, 0.05), (0.5, 0.5)])
+def test_the_protocol_has_the_higher_of_both_least_scores(
+    predictor, images, tmp_path, monkeypatch, min_score, threshold
+):
+    monkeypatch.setattr(OneBox, "test_score_thresh", 0.05, raising=False)
+    predict_images(predictor, [images / "a.png"], tmp_path, min_score=min_score)
+    assert read(tmp_path / "protocol.json")["score_threshold"] == threshold
+
+
 def test_detections_under_the_limit_are_left_out(predictor, images, tmp_path):
     predict_images(predictor, [images / "a.png"], tmp_path, min_score=0.5)
     assert [one["score"] for one in read(tmp_path / "detections.json")] == [pytest.approx(0.9)]

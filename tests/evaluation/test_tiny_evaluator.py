@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ from scale_match.evaluation.tiny_evaluator import (
     METRICS_FILE,
     TinyObjectEvaluator,
 )
+from scale_match.scoring.files import SCORES_FILE, read_saved_scores
+from scale_match.scoring.inputs import load_inputs
+from scale_match.scoring.protocol_files import PROTOCOL_FILE, read_protocol
+from scale_match.scoring.scores import score
 from scale_match.storage.results import read_detections
 
 
@@ -135,11 +140,60 @@ def test_the_files_hold_what_was_evaluated(tmp_path):
     ground_truth, results = sample()
     metrics = evaluated(ground_truth, results, output_dir=tmp_path / "inference")["bbox"]
     folder = tmp_path / "inference"
-    assert {path.name for path in folder.iterdir()} == {DETECTIONS_FILE, METRICS_FILE}
+    assert {path.name for path in folder.iterdir()} == {
+        *(DETECTIONS_FILE, METRICS_FILE, SCORES_FILE, PROTOCOL_FILE)
+    }
     assert json.loads((folder / METRICS_FILE).read_text()) == metrics
     annotations = as_annotations(ground_truth)
     table = read_detections(folder / DETECTIONS_FILE, annotations)
     assert tiny_metrics(evaluate_average_precision(annotations, table)) == metrics
+
+
+def test_the_scores_are_those_of_the_tool_for_the_detections_that_were_written(tmp_path):
+    ground_truth, results = sample()
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(ground_truth))
+    register_coco_file("evaluator_test_scores", path, tmp_path)
+    try:
+        evaluator = TinyObjectEvaluator(
+            "evaluator_test_scores", distributed=False, output_dir=tmp_path / "inference"
+        )
+        evaluator.model_protocol = {"score_threshold": 0.05, "tile_size": "none"}
+        process(evaluator, ground_truth, results)
+        metrics = evaluator.evaluate()["bbox"]
+    finally:
+        DatasetCatalog.remove("evaluator_test_scores")
+        MetadataCatalog.remove("evaluator_test_scores")
+    folder = tmp_path / "inference"
+    saved = read_saved_scores(folder / SCORES_FILE)
+    protocol = read_protocol(folder / PROTOCOL_FILE)
+    scores = score(load_inputs(path, folder / DETECTIONS_FILE), None, protocol)
+    assert saved.content == scores.to_dict() == saved.reload().to_dict()
+    assert saved.content["AP_maxDets1000"]["tiny_50"] == metrics["AP50_tiny"]
+    assert 0 < saved.content["MR"]["tiny_50"] < 1
+    assert protocol == {"score_threshold": 0.05, "tile_size": "none"}
+
+
+def test_scores_of_ground_truth_that_is_no_file_name_none(tmp_path):
+    ground_truth, results = sample()
+    evaluated(ground_truth, results, output_dir=tmp_path)
+    content = read_saved_scores(tmp_path / SCORES_FILE).content
+    assert content["inputs"]["gt"] is None
+    assert content["protocol"]["entries"]["ground_truth"] is None
+    assert json.loads((tmp_path / PROTOCOL_FILE).read_text()) == {}
+
+
+def test_detections_of_undeclared_categories_are_counted_and_said(caplog):
+    ground_truth, results = sample()
+    evaluator = TinyObjectEvaluator(
+        annotations=as_annotations(ground_truth), distributed=False, category_ids=(2, 4, 99)
+    )
+    for _ in range(2):  # said once, however often it is evaluated
+        evaluator.reset()
+        process(evaluator, ground_truth, results)
+        evaluator.evaluate()
+    said = re.findall(r"the model's output: \d+ of the \d+ detections are dropped", caplog.text)
+    assert len(said) == 1
 
 
 def test_the_detections_file_does_not_depend_on_the_order_of_images(tmp_path):

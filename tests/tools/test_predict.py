@@ -65,6 +65,9 @@ def test_predictions_are_what_the_evaluation_of_the_model_sees(main, trained, da
     evaluated = json.loads((tmp_path / "inference" / "coco_instances_results.json").read_text())
     predict(main, trained, data, tmp_path / "found")
     assert json.loads((tmp_path / "found" / "detections.json").read_text()) == evaluated
+    protocols = (tmp_path / folder / "protocol.json" for folder in ("inference", "found"))
+    evaluated, predicted = (json.loads(path.read_text()) for path in protocols)
+    assert evaluated == predicted
 
 
 def test_weights_are_needed(main, trained, data, tmp_path):

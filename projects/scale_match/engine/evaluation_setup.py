@@ -7,6 +7,8 @@ from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from torch import nn
 
 from scale_match.engine.loading import dead_workers_explained
+from scale_match.engine.protocol import model_protocol
+from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
 
 __all__ = ["Metrics", "evaluate_model"]
 
@@ -21,7 +23,7 @@ def evaluate_model(
     Args:
         model: A detectron2 model or a wrapper with its contract.
         loader: Batches of a known number.
-        evaluator: Gathers over processes.
+        evaluator: Gathers over processes. A TinyObjectEvaluator is told the model's protocol.
 
     Returns:
         Nested metrics in the first process, nothing in the others.
@@ -29,6 +31,10 @@ def evaluate_model(
     Raises:
         InputError: An image cannot be read.
     """
+    if isinstance(evaluator, TinyObjectEvaluator):
+        # The test loaders of this project have such a data set; another one's is not known.
+        mapper = getattr(getattr(loader, "dataset", None), "mapper", None)
+        evaluator.model_protocol = model_protocol(model, mapper)
     modes = [(module, module.training) for module in model.modules()]
     try:
         with dead_workers_explained():

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from detectron2.data.detection_utils import read_image
@@ -15,6 +16,7 @@ from scale_match.core.errors import InputError
 from scale_match.core.records import DetectionTable
 from scale_match.engine.predictor import Prediction, Predictor
 from scale_match.report.drawing import draw_detections
+from scale_match.scoring.protocol_files import PROTOCOL_FILE, write_protocol
 from scale_match.storage.files import write_json
 from scale_match.storage.results import write_detections
 
@@ -73,7 +75,8 @@ def predict_images(
         predictor: The detector.
         paths: The images; ids count from 1 in their order.
         output: Folder: ``detections.json`` (COCO results; category ids are class indices from 1),
-            ``images.json`` (id, file name and size of each image), ``drawn/``.
+            ``images.json`` (id, file name and size of each image), ``protocol.json`` (for
+            ``tools/evaluate.py``), ``drawn/``.
         min_score: Detections below it are not written.
         min_score_drawn: Detections below it are not drawn.
         strict: An image that cannot be read is an error; else it is left out and counted.
@@ -107,7 +110,15 @@ def predict_images(
     write_detections(output / DETECTIONS_FILE, table)
     names = {image_id: str(path) for image_id, path in enumerate(paths, start=1)}
     write_json(output / IMAGES_FILE, [_image_entry(i, names[i], one) for i, one in found.items()])
+    write_protocol(output / PROTOCOL_FILE, _protocol(predictor, min_score))
     return PredictionSummary(len(found), len(table), tuple(unreadable))
+
+
+def _protocol(predictor: Predictor, min_score: float) -> dict[str, Any]:
+    """The model's protocol, with the higher of its own least score and that of this run."""
+    entries = predictor.protocol
+    own = entries["score_threshold"]
+    return entries | {"score_threshold": None if own is None else max(own, min_score)}
 
 
 def _image_entry(image_id: int, file_name: str, one: Prediction) -> dict[str, int | str]:

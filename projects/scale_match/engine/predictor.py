@@ -16,6 +16,7 @@ from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.launch import check_device
 from scale_match.engine.lazy import build_tiled_model
+from scale_match.engine.protocol import model_protocol
 from scale_match.engine.registration import register_all
 from scale_match.engine.trainer import ScaleMatchTrainer
 
@@ -54,6 +55,11 @@ class Predictor:
     ) -> None:
         self._model = model.eval()
         self._mapper = mapper
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a score of its detections depends on and only the model knows."""
+        return model_protocol(self._model, self._mapper)
 
     @torch.no_grad()
     def __call__(self, path: Path, *, image_id: int = 0, min_score: float = 0.0) -> Prediction:

@@ -4,7 +4,7 @@ import logging
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from scale_match.core.average_precision import (
-    MAX_DETS,
-    check_options,
-    evaluate_average_precision,
-)
+from scale_match.core.average_precision import MAX_DETS
 from scale_match.core.errors import InputError
 from scale_match.core.metric_names import tiny_metrics
 from scale_match.core.metric_tables import sizes_by_iou
 from scale_match.core.records import Annotations, DetectionTable, FloatArray, IntArray
+from scale_match.scoring.files import SCORES_FILE, write_scores
+from scale_match.scoring.inputs import table_inputs
+from scale_match.scoring.protocol_files import PROTOCOL_FILE, write_protocol
+from scale_match.scoring.scores import Scores, ScoringOptions, score
 from scale_match.storage.annotations import read_annotations
+from scale_match.storage.fingerprints import content_sha256
 from scale_match.storage.results import write_detections, write_metrics
 
 __all__ = ["DETECTIONS_FILE", "METRICS_FILE", "TinyObjectEvaluator"]
@@ -56,11 +57,16 @@ class TinyObjectEvaluator(DatasetEvaluator):
         annotations: The ground truth.
         category_ids: Category id of the file for each class index of the model; by default that
             of the metadata, or the file's ids in ascending order.
-        output_dir: Folder for the detections (COCO results form) and metrics; None writes nothing.
-            It should not be the folder of a training, where detectron2 has a ``metrics.json``.
+        output_dir: Folder for the detections (COCO results form), ``metrics.json``,
+            ``scores.json`` (as of tools/evaluate.py) and ``protocol.json``; None writes nothing. It
+            should not be the folder of a training, where detectron2 has a ``metrics.json``.
         distributed: Gather the detections of all processes. If False, each process evaluates what
             it has seen.
         max_dets: Limits of detections per image and category.
+
+    Attributes:
+        model_protocol: What a score depends on and only the model knows, for the two last files;
+            None until somebody says it (``scale_match.engine.protocol``).
 
     Raises:
         InputError: If not exactly one source of ground truth is given, or the data set does not
@@ -78,12 +84,16 @@ class TinyObjectEvaluator(DatasetEvaluator):
         max_dets: Sequence[int] = MAX_DETS,
     ) -> None:
         self._annotations, ids = _ground_truth(dataset_name, annotations)
+        # A path only where it is sure that the ground truth is what that file holds.
+        self._gt_path = None if dataset_name is None else Path(self._annotations.source).absolute()
+        self._gt_sha256 = None if self._gt_path is None else content_sha256(self._gt_path)
         self._category_ids = np.array(ids if category_ids is None else category_ids, np.int64)
         self._output_dir = None if output_dir is None else Path(output_dir)
         self._distributed = distributed
-        check_options(max_dets)
-        self._max_dets = tuple(max_dets)
+        self._options = ScoringOptions(max_dets=tuple(max_dets))
+        self.model_protocol: Mapping[str, Any] | None = None
         self._seen: list[_ImageDetections] = []
+        self._said: set[str] = set()
 
     def reset(self) -> None:
         """Forget all detections."""
@@ -132,13 +142,31 @@ class TinyObjectEvaluator(DatasetEvaluator):
         seen = sorted(seen, key=attrgetter("image_id"))
         self._check_images(seen)
         table = _table(seen, self._category_ids)
-        result = evaluate_average_precision(self._annotations, table, max_dets=self._max_dets)
-        metrics = tiny_metrics(result)
+        scores = self._score(table)
+        metrics = tiny_metrics(scores.ap)
         if self._output_dir is not None:
-            write_detections(self._output_dir / DETECTIONS_FILE, table)
             write_metrics(self._output_dir / METRICS_FILE, metrics)
+            write_scores(self._output_dir / SCORES_FILE, scores)
+            write_protocol(self._output_dir / PROTOCOL_FILE, self.model_protocol or {})
         self._log(metrics, len(table))
         return OrderedDict(bbox=metrics)
+
+    def _score(self, table: DetectionTable) -> Scores:
+        """Scores of the detections, which are written first where there is a folder."""
+        inputs = replace(
+            table_inputs(self._annotations, table, source="the model's output"),
+            gt_path=self._gt_path,
+            gt_sha256=self._gt_sha256,
+        )
+        if self._output_dir is not None:
+            path = self._output_dir.absolute() / DETECTIONS_FILE
+            write_detections(path, table)
+            inputs = replace(inputs, dt_path=path, dt_sha256=content_sha256(path))
+        for warning in inputs.warnings:
+            if warning not in self._said:
+                _LOGGER.warning("%s", warning)
+        self._said.update(inputs.warnings)
+        return score(inputs, self._options, self.model_protocol)
 
     def _check_images(self, seen: Sequence[_ImageDetections]) -> None:
         times = Counter(image.image_id for image in seen)
@@ -165,8 +193,9 @@ class TinyObjectEvaluator(DatasetEvaluator):
             )
 
     def _log(self, metrics: Mapping[str, float], num_detections: int) -> None:
-        largest = max(self._max_dets)
-        for limit in sorted(self._max_dets, reverse=True):
+        limits = self._options.max_dets
+        largest = max(limits)
+        for limit in sorted(limits, reverse=True):
             table = sizes_by_iou(metrics, max_dets=None if limit == largest else limit)
             _LOGGER.info(
                 "%d detections on %s, best %d per image and category:\n%s",
