@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from oracles import scale_match_reference as reference
-from oracles.scale_match_files import annotation_table
 from scale_match.core.errors import InputError
-from scale_match.core.histogram import SizeHistogram, counted_sizes
+from scale_match.core.histogram import SizeHistogram
 
 SIXTEEN = np.full(80, 16.0)
 
@@ -291,17 +290,3 @@ class TestBadInput:
     def test_an_infinite_size(self):
         with pytest.raises(InputError, match="sizes must be finite, got inf at index 1"):
             SizeHistogram.from_sizes([1.0, np.inf])
-
-
-def test_neither_crowd_nor_ignored_boxes_count_but_uncertain_ones_do():
-    box = {"bbox": [0, 0, 4, 9]}
-    table = annotation_table(
-        [
-            box,
-            box | {"iscrowd": 1},
-            box | {"ignore": True},
-            box | {"uncertain": True},
-            {"bbox": [0, 0, 0, 9]},
-        ]
-    )
-    assert counted_sizes(table).tolist() == [6, 6]

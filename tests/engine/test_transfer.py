@@ -87,6 +87,11 @@ def test_a_transfer_runs_from_data_to_results_and_only_once(settings, tmp_path):
     for run in ("pretrained", "scratch"):
         assert 0.0 <= results[run]["AP50_tiny"] <= 1.0
     assert set(results["seconds"]) == {*STAGES, "total"}
+    for run, stage in (("pretrained", "evaluation"), ("scratch", "scratch_evaluation")):
+        path = tmp_path / stage / "inference" / "scores.json"
+        assert results["scores_files"][run] == str(path)
+        values = json.loads(path.read_text())["AP_maxDets1000"]
+        assert values["tiny_50"] == results[run]["AP50_tiny"]
     protocol = results["protocol"]
     assert protocol["policy"] == "sm"
     assert protocol["steps"] == {"pretrain": 3, "finetune": 4, "scratch": 4}

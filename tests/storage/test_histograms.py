@@ -1,11 +1,14 @@
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from scale_match.core.counted_sizes import counted_sizes
 from scale_match.core.errors import InputError
-from scale_match.core.histogram import SizeHistogram, counted_sizes
+from scale_match.core.histogram import SizeHistogram
+from scale_match.core.histogram_settings import HistogramSettings
 from scale_match.storage.annotations import read_annotations
 from scale_match.storage.files import file_sha256
 from scale_match.storage.histograms import (
@@ -13,6 +16,7 @@ from scale_match.storage.histograms import (
     read_counted_sizes,
     read_target_histogram,
     save_histogram,
+    saved_settings,
 )
 
 
@@ -77,8 +81,7 @@ def test_a_histogram_of_a_real_target_takes_a_few_kilobytes(shared, tmp_path):
 
 def test_histograms_of_files_agree_with_the_oracle(shared):
     rows = json.loads(shared("oracle/scale_match/expected.json").read_text())["histograms"]
-    rows = [row for row in rows if "mu_sigma" not in row]
-    assert len(rows) == 16
+    assert len(rows) == 18
     for row in rows:
         rate = row["except_rate"] if "explicit_except_rate" in row else None
         histogram = read_target_histogram(
@@ -86,6 +89,7 @@ def test_histograms_of_files_agree_with_the_oracle(shared):
             bins=row["bins"],
             log=row["log"],
             except_rate=rate,
+            mu_sigma=row.get("mu_sigma"),
         )
         assert histogram.counts.tolist() == row["counts"]
         np.testing.assert_allclose(histogram.edges, row["edges"], rtol=1e-12)
@@ -96,7 +100,7 @@ def test_crowd_and_ignored_boxes_do_not_count_and_uncertain_ones_do(write):
         coco([(0, 0, 4, 9), (0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 3, 3)],
              iscrowd=[0, 1, 0, 0], ignore=[0, 0, 1, 0], uncertain=[0, 0, 0, 1])
     )  # fmt: skip
-    assert read_counted_sizes(path).tolist() == [6.0, 3.0]
+    assert read_counted_sizes(path).tolist() == [3.0, 6.0]
 
 
 def test_boxes_of_zero_size_are_left_out_and_said_once(write, caplog):
@@ -114,6 +118,42 @@ def test_boxes_of_zero_size_are_left_out_and_said_once(write, caplog):
 def test_a_file_without_a_box_that_counts_is_refused(write, boxes, flags):
     with pytest.raises(InputError, match=r"gt.json has no box that counts for a size histogram"):
         read_target_histogram(write(coco(boxes, **flags)))
+
+
+def test_settings_that_a_target_cannot_have_name_the_file(write):
+    path = write(coco([(0, 0, 4, 4), (0, 0, 4, 4)]))
+    with pytest.raises(InputError, match=r"gt.json: mu_sigma 9 2 cannot be reached: all 2 sizes"):
+        read_target_histogram(path, mu_sigma=(9, 2))
+    with pytest.raises(InputError, match=r"gt.json: bins must be at least 3"):
+        read_target_histogram(path, bins=2)
+
+
+def test_a_saved_histogram_keeps_mean_and_deviation(tmp_path):
+    settings = HistogramSettings(5, mu_sigma=(9.0, 2.0))
+    histogram = settings.histogram(np.arange(1.0, 50.0))
+    path = tmp_path / "h.json"
+    save_histogram(
+        path, histogram, log=False, except_rate=None, source="a", source_sha256="",
+        mu_sigma=settings.mu_sigma,
+    )  # fmt: skip
+    assert saved_settings(path) == replace(settings, except_rate=0.4)
+    assert read_target_histogram(path, bins=5, mu_sigma=(9, 2)).num_boxes == 49
+    message = r"saved with mu_sigma \(9.0, 2.0\), but mu_sigma None is asked for"
+    with pytest.raises(InputError, match=message):
+        read_target_histogram(path, bins=5)
+
+
+def test_histograms_of_the_first_version_have_no_mean_and_deviation(saved):
+    path, _ = saved
+    fields = json.loads(path.read_text())
+    del fields["mu_sigma"]
+    path.write_text(json.dumps(fields))
+    assert saved_settings(path) == HistogramSettings(5, True, 0.4)
+
+
+def test_only_a_saved_histogram_has_settings(saved, write):
+    assert saved_settings(saved[0]).bins == 5
+    assert saved_settings(write(coco([(0, 0, 4, 4)]))) is None
 
 
 def test_a_histogram_saved_with_other_settings_is_refused(saved):
@@ -173,4 +213,4 @@ def test_a_large_annotation_file_is_not_searched_for_a_histogram(write, tmp_path
 def test_counted_sizes_of_a_shared_file_agree_with_the_core(shared):
     path = shared("oracle/scale_match/coco_like.json")
     expected = counted_sizes(read_annotations(path).table)
-    assert read_counted_sizes(path).tolist() == expected.tolist()
+    assert read_counted_sizes(path).tolist() == sorted(expected.tolist())

@@ -12,10 +12,10 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from scale_match.core.boxes import box_sizes
-from scale_match.core.checks import ascending_sizes, box_counts, positive_sizes, whole_number
+from scale_match.core.checks import ascending_sizes, box_counts, ordered_sizes, whole_number
+from scale_match.core.counted_sizes import counted_sizes
 from scale_match.core.errors import InputError
-from scale_match.core.records import AnnotationTable, FloatArray, IntArray
+from scale_match.core.records import FloatArray, IntArray
 
 __all__ = ["SizeHistogram", "counted_sizes"]
 
@@ -83,7 +83,7 @@ class SizeHistogram:
             InputError: There is no positive size, one is not finite, ``bins`` leaves no inner bin,
                 or ``except_rate`` is out of range or leaves no box between head and tail.
         """
-        ordered = np.sort(positive_sizes("sizes", sizes))
+        ordered = ordered_sizes("sizes", sizes)
         rate = _checked_rate(bins, except_rate)
         if rate == 0.0:
             counts, edges = _equal_bins(ordered, bins, log=log)
@@ -211,19 +211,6 @@ class SizeHistogram:
         low, high = self.edges[k], self.edges[k + 1]
         size: np.float64 | FloatArray = low + place * (high - low)
         return size
-
-
-def counted_sizes(table: AnnotationTable) -> FloatArray:
-    """Sizes of the boxes that count for a histogram (README 1.1).
-
-    Args:
-        table: Ground truth of a whole file.
-
-    Returns:
-        (N,) in pixels, > 0, in file order: neither crowd nor ignored boxes; uncertain ones count.
-    """
-    sizes = box_sizes(table.boxes[~(table.iscrowd | table.ignore)])
-    return sizes[sizes > 0.0]
 
 
 def _equal_bins(ordered: FloatArray, bins: int, *, log: bool) -> tuple[IntArray, FloatArray]:

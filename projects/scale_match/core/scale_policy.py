@@ -14,12 +14,12 @@ distribution (README, quirk 13).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from scale_match.core.checks import ascending_sizes, positive_sizes
+from scale_match.core.checks import ascending_sizes, ordered_sizes
 from scale_match.core.errors import InputError
 from scale_match.core.histogram import SizeHistogram
 from scale_match.core.records import BoolArray, FloatArray
@@ -27,6 +27,7 @@ from scale_match.core.scale_limits import ScaleLimits
 from scale_match.core.source_size import CountedBoxes, scaled_size, source_size
 
 __all__ = [
+    "MatchedTarget",
     "MonotoneScaleMatch",
     "SampledScaleMatch",
     "ScaleDecision",
@@ -82,6 +83,18 @@ class ScalePolicy(Protocol):
         Raises:
             ValueError: The image has no area, or an array has the wrong shape.
         """
+
+
+class MatchedTarget(Protocol):
+    """A distribution in bins that source sizes can be matched with."""
+
+    @property
+    def edges(self) -> FloatArray:
+        """Borders of the bins in pixels, (bins + 1,), ascending."""
+
+    @property
+    def running_sum(self) -> FloatArray:
+        """Share of the objects up to the end of each bin, (bins,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +172,9 @@ class MonotoneScaleMatch:
     def from_sizes(
         cls,
         source_sizes: npt.ArrayLike,
-        target: SizeHistogram,
+        target: MatchedTarget,
         limits: ScaleLimits | None = None,
-    ) -> "MonotoneScaleMatch":
+    ) -> Self:
         """Match the sizes of the source's boxes with the target.
 
         Args:
@@ -188,9 +201,21 @@ class MonotoneScaleMatch:
         if size > edges[last]:
             return float(targets[last])
         k = min(int(np.searchsorted(edges[1:] + EDGE_SLACK, size, side="left")), last - 1)
-        width = edges[k + 1] - edges[k]
-        inside = min(max((size - edges[k]) / width, 0.0), 1.0) if width > 0.0 else 0.0
-        return float(targets[k] + inside * (targets[k + 1] - targets[k]))
+        source = float(edges[k]), float(edges[k + 1])
+        return self.interpolate(size, source, (float(targets[k]), float(targets[k + 1])))
+
+    @staticmethod
+    def interpolate(size: float, source: tuple[float, float], target: tuple[float, float]) -> float:
+        """The place in a target bin of a size's place in a source bin; linear in pixels.
+
+        Args:
+            size: In pixels; outside of the source bin it counts as the nearer edge.
+            source: Lower and upper edge; a bin without width gives the lower target edge.
+            target: Lower and upper edge.
+        """
+        width = source[1] - source[0]
+        inside = min(max((size - source[0]) / width, 0.0), 1.0) if width > 0.0 else 0.0
+        return target[0] + inside * (target[1] - target[0])
 
     def scale_for(self, size: float) -> float:
         """The scale for an image with objects of a size in pixels."""
@@ -221,7 +246,7 @@ def match_edges(sizes: npt.ArrayLike, cumulative: npt.ArrayLike) -> FloatArray:
     Raises:
         InputError: There is no positive size, or one is not finite.
     """
-    ordered = np.sort(positive_sizes("source sizes", sizes))
+    ordered = ordered_sizes("source sizes", sizes)
     shares = np.asarray(cumulative, dtype=np.float64)
     ranks = np.minimum((shares * len(ordered)).astype(np.int64), len(ordered) - 1)
     edges: FloatArray = ordered[np.concatenate([[0], ranks])]

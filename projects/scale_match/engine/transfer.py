@@ -40,6 +40,7 @@ from scale_match.evaluation.tiny_evaluator import DETECTIONS_FILE, METRICS_FILE
 from scale_match.storage.annotations import read_raw_coco
 from scale_match.storage.files import file_sha256, write_json
 from scale_match.storage.histograms import read_target_histogram, save_histogram
+from scale_match.storage.policies import given_mu_sigma
 from scale_match.storage.tiling import tile_annotations
 
 __all__ = ["run_transfer"]
@@ -112,6 +113,9 @@ class _Job:
         node = self._configs.pretrain.SCALE_MATCH
         rate = node.EXCEPT_RATE if node.EXCEPT_RATE >= 0 else None
         options = {"bins": node.BINS, "log": node.LOG, "except_rate": rate}
+        moved_to = None if node.POLICY == "gsm" else given_mu_sigma(node.MU_SIGMA)
+        if moved_to is not None:
+            options["mu_sigma"] = moved_to
         folder = self._folder("histogram")
 
         def work(_: bool) -> dict[str, Any]:
@@ -124,6 +128,7 @@ class _Job:
                 except_rate=rate,
                 source=str(path),
                 source_sha256=file_sha256(path),
+                mu_sigma=moved_to,
             )
             return {"boxes": histogram.num_boxes}
 

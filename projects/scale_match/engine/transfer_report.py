@@ -18,6 +18,7 @@ from scale_match.core.metric_tables import compare_runs
 from scale_match.engine.transfer_configs import TransferConfigs
 from scale_match.engine.transfer_settings import CocoFiles, TransferSettings
 from scale_match.engine.transfer_stages import StageOutcome
+from scale_match.scoring.files import SCORES_FILE
 from scale_match.storage.files import write_json
 
 __all__ = ["RESULTS_FILE", "peak_memory", "policy_name", "results_table", "write_results"]
@@ -28,6 +29,7 @@ _SHOWN = ("AP50_tiny", "AP25_tiny", "AP75_tiny")
 _POLICY_NAMES = {
     "sm": "Scale Match",
     "msm": "monotone Scale Match",
+    "gsm": "Gaussian Scale Match",
     "none": "without Scale Match",
 }
 _TRAININGS = ("pretrain", "finetune", "scratch")
@@ -66,6 +68,8 @@ def write_results(
     results = {
         "pretrained": _metrics(outcomes, "evaluation"),
         "scratch": _metrics(outcomes, "scratch_evaluation"),
+        # With the protocol of each score as tools/compare.py reads it.
+        "scores_files": _scores_files(settings, outcomes),
         "protocol": _protocol(settings, configs, outcomes),
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
         "stages": {
@@ -105,6 +109,17 @@ def results_table(results: Mapping[str, Any]) -> str:
 
 def _metrics(outcomes: Outcomes, name: str) -> dict[str, float]:
     return dict(outcomes[name].result["metrics"]) if name in outcomes else {}
+
+
+def _scores_files(settings: TransferSettings, outcomes: Outcomes) -> dict[str, str]:
+    """Run -> its scores file, where it was evaluated."""
+    stages = {"pretrained": "evaluation", "scratch": "scratch_evaluation"}
+    paths = {
+        run: settings.output / stage / "inference" / SCORES_FILE for run, stage in stages.items()
+    }
+    return {
+        run: str(path) for run, path in paths.items() if stages[run] in outcomes and path.is_file()
+    }
 
 
 def _protocol(

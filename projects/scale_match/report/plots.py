@@ -13,12 +13,13 @@ from scale_match.storage.files import write_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_size_histograms"]
+__all__ = ["check_plot_path", "draw_size_histograms", "plot_size_histograms"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _BINS_PER_OCTAVE = 4
 # Okabe and Ito's palette for all kinds of colour vision.
 _SOURCE, _TARGET = "#E69F00", "#0072B2"
+_SIZE_LABEL = "object size, square root of the box's area (pixels, log scale)"
 
 
 def plot_size_histograms(
@@ -42,10 +43,7 @@ def plot_size_histograms(
     }
     for name, sizes in named.items():
         _check_sizes(name, sizes)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InputError(
-            f"a plot is written as one of {', '.join(_SUFFIXES)}, but is to go to {path}"
-        )
+    check_plot_path(path)
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -54,15 +52,50 @@ def plot_size_histograms(
     figure = Figure(figsize=(8.0, 6.0), layout="constrained")
     FigureCanvasAgg(figure)
     before, after = figure.subplots(2, 1, sharex=True, sharey=True)
-    edges = _edges(np.concatenate(list(named.values())))
-    _draw_panel(before, edges, source_sizes, target_sizes)
-    before.set_title("Source as it is")
-    _draw_panel(after, edges, scaled_sizes, target_sizes)
-    after.set_title("Source as the network gets it")
-    after.set_xlabel("object size, square root of the box's area (pixels, log scale)")
+    draw_size_histograms(before, after, source_sizes, scaled_sizes, target_sizes)
+    after.set_xlabel(_SIZE_LABEL)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=130)
     write_bytes(path, buffer.getvalue())
+
+
+def check_plot_path(path: Path) -> None:
+    """Refuse, before the work starts, a plot of a kind that cannot be written.
+
+    Raises:
+        InputError: The name ends in something else than ``.png``, ``.svg`` or ``.pdf``.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"a plot is written as one of {', '.join(_SUFFIXES)}, but is to go to {path}"
+        )
+
+
+def draw_size_histograms(
+    before: "Axes",
+    after: "Axes",
+    source_sizes: FloatArray,
+    scaled_sizes: FloatArray,
+    target_sizes: FloatArray,
+    *,
+    target_label: str | None = None,
+) -> None:
+    """Draw both histograms of :func:`plot_size_histograms` on axes of a larger figure.
+
+    Args:
+        before: Gets the source as it is beside the target.
+        after: Gets the source as it is scaled beside the target.
+        source_sizes: In pixels, > 0, (N,).
+        scaled_sizes: (M,); M may be 0.
+        target_sizes: (K,).
+        target_label: What the legend calls the target; by default its boxes are counted.
+    """
+    target_label = target_label or _label("target", target_sizes)
+    edges = _edges(np.concatenate([source_sizes, scaled_sizes, target_sizes]))
+    _draw_panel(before, edges, source_sizes, target_sizes, target_label)
+    before.set_title("Source as it is")
+    _draw_panel(after, edges, scaled_sizes, target_sizes, target_label)
+    after.set_title("Source as the network gets it")
 
 
 def _check_sizes(name: str, sizes: FloatArray) -> None:
@@ -80,12 +113,14 @@ def _edges(sizes: FloatArray) -> FloatArray:
     return edges
 
 
-def _draw_panel(axes: "Axes", edges: FloatArray, source: FloatArray, target: FloatArray) -> None:
+def _draw_panel(
+    axes: "Axes", edges: FloatArray, source: FloatArray, target: FloatArray, target_label: str
+) -> None:
     from matplotlib.ticker import FuncFormatter, PercentFormatter
 
     shares = np.histogram(target, edges)[0] / target.size
-    axes.stairs(shares, edges, label=_label("target", target), fill=True, alpha=0.35, color=_TARGET)
-    shares = np.histogram(source, edges)[0] / source.size
+    axes.stairs(shares, edges, label=target_label, fill=True, alpha=0.35, color=_TARGET)
+    shares = np.histogram(source, edges)[0] / max(source.size, 1)
     axes.stairs(shares, edges, label=_label("source", source), linewidth=2.0, color=_SOURCE)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -96,4 +131,5 @@ def _draw_panel(axes: "Axes", edges: FloatArray, source: FloatArray, target: Flo
 
 
 def _label(name: str, sizes: FloatArray) -> str:
-    return f"{name}: {sizes.size} boxes, median {np.median(sizes):.1f} px"
+    median = f", median {np.median(sizes):.1f} px" if sizes.size else ""
+    return f"{name}: {sizes.size} boxes{median}"

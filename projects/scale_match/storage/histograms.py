@@ -3,7 +3,6 @@
 A saved histogram lets one pretrain for a target whose images and annotations are elsewhere.
 """
 
-import logging
 import os
 from pathlib import Path
 from typing import Literal
@@ -12,19 +11,24 @@ import msgspec
 import numpy as np
 
 from scale_match.core.errors import InputError
-from scale_match.core.histogram import SizeHistogram, counted_sizes
+from scale_match.core.histogram import SizeHistogram
+from scale_match.core.histogram_settings import HistogramSettings
 from scale_match.core.records import FloatArray
-from scale_match.storage.annotations import read_annotations
 from scale_match.storage.files import read_bytes, write_json
+from scale_match.storage.object_sizes import read_object_sizes
 
-__all__ = ["load_histogram", "read_counted_sizes", "read_target_histogram", "save_histogram"]
+__all__ = [
+    "load_histogram",
+    "read_counted_sizes",
+    "read_target_histogram",
+    "save_histogram",
+    "saved_settings",
+]
 
 _FORMAT = "scale_match.size_histogram"
 _VERSION = 1
 # A saved histogram of 10,000 bins has 0.3 MB; what is larger is not searched for one.
 _MAX_SAVED_BYTES = 1 << 20
-
-_logger = logging.getLogger(__name__)
 
 
 class _Saved(msgspec.Struct):
@@ -39,6 +43,7 @@ class _Saved(msgspec.Struct):
     except_rate: float
     source: str
     source_sha256: str
+    mu_sigma: tuple[float, float] | None = None
 
 
 class _Probe(msgspec.Struct):
@@ -53,16 +58,18 @@ def save_histogram(
     except_rate: float | None,
     source: str,
     source_sha256: str,
+    mu_sigma: tuple[float, float] | None = None,
 ) -> None:
     """Write a histogram with the settings and the file that it was counted from.
 
     Args:
         path: The JSON file to write.
-        histogram: What ``SizeHistogram.from_sizes`` made with the two settings below.
+        histogram: What ``SizeHistogram.from_sizes`` made with the settings below.
         log: Its ``log``.
         except_rate: Its ``except_rate``; None, the default there, is saved as 2 / bins.
         source: Name of the annotation file.
         source_sha256: Its hash (``scale_match.storage.files.file_sha256``).
+        mu_sigma: Mean and deviation that the sizes were moved to; None if they were not.
 
     Raises:
         InputError: The file cannot be written.
@@ -76,7 +83,8 @@ def save_histogram(
         "num_boxes": histogram.num_boxes,
         "bins": bins,
         "log": log,
-        "except_rate": _resolved_rate(bins, except_rate),
+        "except_rate": HistogramSettings(bins=bins, except_rate=except_rate).rate,
+        "mu_sigma": None if mu_sigma is None else list(mu_sigma),
         "source": Path(source).name,
         "source_sha256": source_sha256,
     }
@@ -96,12 +104,27 @@ def load_histogram(path: str | os.PathLike[str]) -> SizeHistogram:
     return _histogram(_saved(data, source), source)
 
 
+def saved_settings(path: str | os.PathLike[str]) -> HistogramSettings | None:
+    """The settings of a saved histogram; None for any other file, an annotation file above all.
+
+    Raises:
+        InputError: The file is missing, or a saved histogram of which a part is wrong.
+    """
+    data = read_bytes(path) if _is_small(path) else b""
+    if not _is_saved(data):
+        return None
+    saved = _saved(data, str(path))
+    _histogram(saved, str(path))
+    return HistogramSettings(saved.bins, saved.log, saved.except_rate, saved.mu_sigma)
+
+
 def read_target_histogram(
     path: str | os.PathLike[str],
     *,
     bins: int = 100,
     log: bool = False,
     except_rate: float | None = None,
+    mu_sigma: tuple[float, float] | None = None,
 ) -> SizeHistogram:
     """The histogram of a target: a saved one, or counted from a COCO-format file.
 
@@ -110,6 +133,7 @@ def read_target_histogram(
         bins: Number of bins.
         log: Whether inner bins have equal widths in ln(size).
         except_rate: Share of the boxes in head and tail; None means 2 / bins.
+        mu_sigma: Mean and deviation in pixels that the sizes are moved to first; None does not.
 
     Returns:
         The histogram with these settings.
@@ -120,11 +144,15 @@ def read_target_histogram(
     """
     source = str(path)
     data = read_bytes(path) if _is_small(path) else b""
+    settings = HistogramSettings(bins, log, except_rate, mu_sigma)
     if not _is_saved(data):
         sizes = read_counted_sizes(path)
-        return SizeHistogram.from_sizes(sizes, bins=bins, log=log, except_rate=except_rate)
+        try:
+            return settings.histogram(sizes)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
     saved = _saved(data, source)
-    wanted = {"bins": bins, "log": log, "except_rate": _resolved_rate(bins, except_rate)}
+    wanted = {"bins": bins, "log": log, "except_rate": settings.rate, "mu_sigma": settings.mu_sigma}
     for name, value in wanted.items():
         if getattr(saved, name) != value:
             raise InputError(
@@ -137,28 +165,16 @@ def read_target_histogram(
 def read_counted_sizes(path: str | os.PathLike[str]) -> FloatArray:
     """Sizes of the boxes of an annotation file that count; says how many have zero size.
 
+    Those of a large file are read once and then from a cache; see ``object_sizes``.
+
     Returns:
-        (N,) in pixels, N >= 1, by the rules of :func:`scale_match.core.histogram.counted_sizes`.
+        (N,) in pixels, ascending, N >= 1, by the rules of
+        :func:`scale_match.core.counted_sizes.counted_sizes`.
 
     Raises:
         InputError: The file breaks a rule, or no box counts.
     """
-    table = read_annotations(path).table
-    sizes = counted_sizes(table)
-    candidates = np.count_nonzero(~(table.iscrowd | table.ignore))
-    if len(sizes) < candidates:
-        _logger.warning(
-            "%s: %d of %d boxes have zero width or height and do not count for the size histogram",
-            path,
-            candidates - len(sizes),
-            candidates,
-        )
-    if len(sizes) == 0:
-        raise InputError(
-            f"{path} has no box that counts for a size histogram: of {len(table)} boxes all are "
-            "crowd, ignored, or of zero width or height"
-        )
-    return sizes
+    return read_object_sizes(path).boxes
 
 
 def _is_small(path: str | os.PathLike[str]) -> bool:
@@ -193,8 +209,3 @@ def _histogram(saved: _Saved, source: str) -> SizeHistogram:
             f"counts, which are {len(saved.counts)} and sum up to {histogram.num_boxes}"
         )
     return histogram
-
-
-def _resolved_rate(bins: int, except_rate: float | None) -> float:
-    # In this order of operations, as in SizeHistogram.from_sizes.
-    return (1 / bins) * 2 if except_rate is None else except_rate

@@ -1,0 +1,6 @@
+# Gaussian Scale Match with the CPU-size model; no published row
+from ..common.recipes.coco_r18 import dataloader, lr_multiplier, model, optimizer, tiles, train
+
+dataloader.train.mapper.scale_policy.policy = "gsm"
+dataloader.train.mapper.scale_policy.source = "coco/annotations/instances_train2017.json"
+train.output_dir = "output/adap_retinanet_r18_fpn_1x_coco_gsm"
