@@ -1,12 +1,16 @@
 import copy
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scale_match.core.errors import InputError
 from scale_match.core.tiles import tile_grid
-from scale_match.storage.annotations import read_raw_coco
-from scale_match.storage.tiling import tile_annotations
+from scale_match.storage.annotations import read_annotations, read_raw_coco
+from scale_match.storage.files import write_json
+from scale_match.storage.image_files import Picture
+from scale_match.storage.tiling import Crop, tile_annotations, tile_image_files
 
 IMAGE = {"id": 5, "file_name": "a.jpg", "width": 100, "height": 60, "location": "beach"}
 
@@ -110,3 +114,46 @@ def test_tiles_of_tiles_are_refused():
 def test_impossible_arguments_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         tile_annotations(coco(), **arguments)
+
+
+def tiled_beach(*boxes):
+    image = {**IMAGE, "file_name": "beach/a.jpg"}
+    return tile_annotations(coco(*boxes, image=image), tile=(60, 60), overlap=(20, 0))
+
+
+def test_tiles_written_as_images_have_files_of_their_own(tmp_path):
+    tiled = tiled_beach([45.0, 10.0, 10.0, 10.0])
+    content, jobs = tile_image_files(tiled, Path("in"), Path("out"))
+    names = ["beach/a_0_0_60_60.jpg", "beach/a_40_0_100_60.jpg"]
+    assert [tile["file_name"] for tile in content["images"]] == names
+    assert content["images"][1]["tile_of"] == {
+        "file_name": "beach/a.jpg", "corner": [40, 0, 100, 60]
+    }  # fmt: skip
+    assert all("corner" not in tile for tile in content["images"])
+    assert "old_images" not in content
+    assert content["annotations"] == tiled["annotations"]
+    (job,) = jobs
+    assert (job.source, job.size) == (Path("in/beach/a.jpg"), (100, 60))
+    assert job.outputs == (
+        (Path("out") / names[0], Crop((0, 0, 60, 60))),
+        (Path("out") / names[1], Crop((40, 0, 100, 60))),
+    )
+    write_json(tmp_path / "tiles.json", content)
+    assert len(read_annotations(tmp_path / "tiles.json").images) == 2
+
+
+def test_a_tile_is_cut_out_of_the_pixels():
+    pixels = np.arange(10 * 12 * 3, dtype=np.uint16).astype(np.uint8).reshape(10, 12, 3)
+    cut = Crop((2, 3, 9, 8)).apply(Picture(pixels, b"profile"))
+    np.testing.assert_array_equal(cut.pixels, pixels[3:8, 2:9])
+    assert cut.icc_profile == b"profile"
+
+
+def test_tiles_of_which_two_would_be_one_file_are_refused():
+    tiled = tiled_beach()
+    doubled = {**tiled, "old_images": tiled["old_images"] * 2}
+    with pytest.raises(InputError, match=r"have one file_name 'beach/a.jpg'"):
+        tile_image_files(doubled, Path("in"), Path("out"))
+    doubled = {**tiled, "images": tiled["images"] * 2}
+    with pytest.raises(InputError, match=r"have one file_name 'beach/a_0_0_60_60.jpg'"):
+        tile_image_files(doubled, Path("in"), Path("out"))

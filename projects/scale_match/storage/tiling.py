@@ -3,9 +3,14 @@
 Exactly what the authors' offline split writes with ``use_fix_size``
 (``../shared/oracle/tiles/README.md``); an axis not longer than the overlap, on which theirs fails,
 gets one tile. The form is that of the file: plain dictionaries, so that all their fields survive.
+
+A tile file names the whole images, and no image need be cut on disk. For programs that cannot read
+such files the tiles can be written as images of their own (:func:`tile_image_files`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,8 +18,11 @@ import numpy as np
 from scale_match.core.boxes import box_areas
 from scale_match.core.errors import InputError
 from scale_match.core.tiles import assign_boxes_to_tile, tile_grid
+from scale_match.storage.coco_entries import check_distinct_files
+from scale_match.storage.image_files import Picture
+from scale_match.storage.image_jobs import Edit, ImageJob, image_path
 
-__all__ = ["tile_annotations"]
+__all__ = ["Crop", "tile_annotations", "tile_image_files"]
 
 _Entry = dict[str, Any]
 _Progress = Callable[[Sequence[_Entry]], Iterable[_Entry]]
@@ -82,3 +90,67 @@ def _boxes_in_tile(boxes: list[_Entry], corner: list[int], keep: float) -> Itera
     for index, box, area, size in rows:
         fields = {key: boxes[index][key] for key in boxes[index] if key not in _DROPPED_FIELDS}
         yield {**fields, "bbox": box, "area": area, "size": size}
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Cuts one tile out.
+
+    Attributes:
+        corner: (x1, y1, x2, y2) in the image, x2 and y2 exclusive.
+    """
+
+    corner: tuple[int, int, int, int]
+
+    def apply(self, picture: Picture) -> Picture:
+        """The pixels of the tile."""
+        x1, y1, x2, y2 = self.corner
+        return Picture(picture.pixels[y1:y2, x1:x2], picture.icc_profile)
+
+
+def tile_image_files(tiled: _Entry, images: Path, output: Path) -> tuple[_Entry, list[ImageJob]]:
+    """Turn a tile file into one whose tiles are image files.
+
+    A tile at (x1, y1, x2, y2) of ``beach/a.jpg`` is called ``beach/a_x1_y1_x2_y2.jpg``. Its entry
+    has that ``file_name`` and no ``corner``, because nothing is left to cut; ``tile_of`` holds both
+    of the whole image. ``old_images`` goes, too.
+
+    Args:
+        tiled: As from :func:`tile_annotations`.
+        images: Folder of the whole images.
+        output: Folder to write the tiles to.
+
+    Returns:
+        The content of the annotation file, and what to write; each whole image is decoded once.
+
+    Raises:
+        InputError: Two images have one file, two tiles would, or a file_name leads out of the
+            folder.
+    """
+    check_distinct_files({"images": tiled["old_images"]})
+    outputs: dict[str, list[tuple[Path, Edit | None]]] = {}
+    entries = []
+    for tile in tiled["images"]:
+        whole, corner = tile["file_name"], tile["corner"]
+        path = PurePosixPath(whole)
+        numbers = "_".join(str(number) for number in corner)
+        name = str(path.with_name(f"{path.stem}_{numbers}{path.suffix}"))
+        fields = {key: tile[key] for key in tile if key != "corner"}
+        entries.append(
+            {**fields, "file_name": name, "tile_of": {"file_name": whole, "corner": corner}}
+        )
+        x1, y1, x2, y2 = corner
+        outputs.setdefault(whole, []).append((image_path(output, name), Crop((x1, y1, x2, y2))))
+    content = {key: tiled[key] for key in tiled if key != "old_images"}
+    content["images"] = entries
+    check_distinct_files(content)
+    jobs = [
+        ImageJob(
+            name=image["file_name"],
+            source=image_path(images, image["file_name"]),
+            size=(image["width"], image["height"]),
+            outputs=tuple(outputs[image["file_name"]]),
+        )
+        for image in tiled["old_images"]
+    ]
+    return content, jobs
