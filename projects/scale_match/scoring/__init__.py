@@ -1,0 +1,1 @@
+"""Scores of detections: what the evaluation tool, the trainer and the report share."""

@@ -1,0 +1,230 @@
+"""`benchmark.py mapper`: images per second of the training mapper, and what it changes in them."""
+
+import argparse
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.drawn_photographs import photograph_dicts, write_drawn_photographs
+from scale_match.core.errors import InputError
+from scale_match.storage.files import write_json
+
+__all__ = ["add_parser"]
+
+EPILOG = """
+Three mappers bring the same images to the same size, one thread each:
+  ours     ScaleMatchDatasetMapper
+  stock    detectron2's DatasetMapper: full decode, PIL's bilinear resize, which is antialiased
+  authors  the order of the authors' code: full decode, OpenCV's bilinear resize, which is not
+           antialiased (in the frame of the stock mapper)
+They take turns in blocks; the figures are medians of CPU time. "difference" is the mean absolute
+difference to the pixels of the stock mapper in grey levels. Without --images the pictures are
+drawn: noise with the spectrum of photographs. "bits" is how many a file has for each pixel: with
+more of them all mappers spend more time on the part of decoding that cannot be left out.
+
+examples:
+  python tools/benchmark.py mapper
+  python tools/benchmark.py mapper --images photos --scales 0.25 0.5 --output mapper.json
+"""
+# Least ratio to the stock mapper by (width, height), at scale; and the largest mean difference.
+_TARGETS = {(640, 480): {0.25: 3.5, 0.5: 1.7}, (1920, 1080): {0.25: 4.5, 0.5: 2.0}}
+_LEAST, _DIFFERENCE = 1.0, 0.5
+_MAPPERS = ("ours", "stock", "authors")
+
+_Mapper = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = subcommands.add_parser(
+        "mapper",
+        help="images per second of the mapper, with scaling",
+        description="How fast the mapper reads and shrinks images, against detectron2's.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", type=_size, metavar="WxH", default=[(640, 480), (1920, 1080)],
+        help="of the drawn pictures (default 640x480 1920x1080)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scales", nargs="+", type=_scale, default=[0.25, 0.5, 0.75, 1.0],
+        help="over 0, up to 1 (default 0.25 0.5 0.75 1)",
+    )  # fmt: skip
+    parser.add_argument("--images", type=Path, metavar="DIR", help="JPEGs to read, not drawn ones")
+    parser.add_argument(
+        "--number", type=_positive, default=6, help="of images of a size (default %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats", type=_positive, default=9, help="blocks of each mapper (default %(default)s)"
+    )
+    parser.add_argument("--output", type=Path, metavar="JSON", help="also write the figures here")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, print a table, and write the figures if asked to."""
+    _use_one_thread()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        sets = _image_sets(arguments, Path(folder))
+        work = [(dicts, scale) for dicts in sets for scale in arguments.scales]
+        for dicts, scale in tqdm(work, desc="measure", unit="row", leave=False):
+            rows.append(_row(dicts, scale, arguments.repeats))
+    print(f"{'image':>11}{'bits':>6}{'scale':>7}", end="")
+    print(f"{'images/s':^27}{'times faster':^18}{'difference':^18}")
+    heads = (*_MAPPERS, "stock", "authors", "ours", "authors")
+    print(" " * 24 + "".join(f"{head:>9}" for head in heads) + "  target")
+    for row in rows:
+        print(_line(row))
+    if arguments.output is not None:
+        write_json(arguments.output, {"rows": rows}, indent=1)
+
+
+def _image_sets(arguments: argparse.Namespace, folder: Path) -> list[list[dict[str, Any]]]:
+    """One list for each size to draw, or one of the given files."""
+    if arguments.images is None:
+        progress = partial(tqdm, desc="draw", unit="image", leave=False)
+        return [
+            photograph_dicts(
+                write_drawn_photographs(
+                    folder, number=arguments.number, width=width, height=height, progress=progress
+                )
+            )
+            for width, height in arguments.sizes
+        ]
+    files = sorted(
+        path for path in arguments.images.glob("*") if path.suffix.lower() in (".jpg", ".jpeg")
+    )
+    if not files:
+        raise InputError(f"--images {arguments.images} has no .jpg or .jpeg file in it")
+    return [photograph_dicts(files[: arguments.number])]
+
+
+def _row(dicts: Sequence[dict[str, Any]], scale: float, repeats: int) -> dict[str, Any]:
+    """All figures of one set of images at one scale."""
+    mappers = {name: _mapper(name, scale) for name in _MAPPERS}
+    seconds: dict[str, list[float]] = {name: [] for name in _MAPPERS}
+    for _ in range(repeats + 1):
+        for name, mapper in mappers.items():
+            # Not timed: after another mapper the processor's caches are filled with its needs.
+            mapper(dicts[0])
+            started = time.process_time()
+            for entry in dicts:
+                mapper(entry)
+            seconds[name].append((time.process_time() - started) / len(dicts))
+    rates = {name: 1 / float(np.median(values[1:])) for name, values in seconds.items()}
+    sizes = {(entry["width"], entry["height"]) for entry in dicts}
+    (size,) = sizes if len(sizes) == 1 else (None,)
+    target = _TARGETS.get(size, {}).get(scale, _LEAST) if size is not None else _LEAST
+    differences = _differences(mappers, dicts)
+    ratio = rates["ours"] / rates["stock"]
+    return {
+        "size": size,
+        "scale": scale,
+        "bits_per_pixel": _bits_per_pixel(dicts),
+        "images_per_second": rates,
+        "times_faster": {"stock": ratio, "authors": rates["ours"] / rates["authors"]},
+        "difference": differences,
+        "target_times_faster": target,
+        "kept": ratio >= target and differences["ours"] < _DIFFERENCE,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    size = "mixed" if row["size"] is None else "{} x {}".format(*row["size"])
+    rates, ratios, differences = (
+        row[key] for key in ("images_per_second", "times_faster", "difference")
+    )
+    numbers = [f"{rates[name]:9.0f}" for name in _MAPPERS]
+    numbers += [f"{ratios[name]:9.2f}" for name in ("stock", "authors")]
+    numbers += [f"{differences[name]:9.2f}" for name in ("ours", "authors")]
+    target = f"  {row['target_times_faster']:g}: {'kept' if row['kept'] else 'NOT kept'}"
+    return f"{size:>11}{row['bits_per_pixel']:6.1f}{row['scale']:7g}" + "".join(numbers) + target
+
+
+def _differences(mappers: dict[str, _Mapper], dicts: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Mean absolute difference to the stock mapper's pixels, in grey levels."""
+    sums = dict.fromkeys(("ours", "authors"), 0.0)
+    for entry in dicts:
+        expected = mappers["stock"](entry)["image"].float()
+        for name in sums:
+            sums[name] += float((mappers[name](entry)["image"].float() - expected).abs().mean())
+    return {name: value / len(dicts) for name, value in sums.items()}
+
+
+def _bits_per_pixel(dicts: Sequence[dict[str, Any]]) -> float:
+    pixels: int = sum(entry["width"] * entry["height"] for entry in dicts)
+    return 8 * sum(Path(entry["file_name"]).stat().st_size for entry in dicts) / pixels
+
+
+def _mapper(name: str, scale: float) -> _Mapper:
+    """One of the three; each gives an image of the size that Scale Match's rounding gives."""
+    import cv2
+    from detectron2.data import DatasetMapper
+    from detectron2.data import transforms as T  # noqa: N812 - as detectron2 names it
+
+    from scale_match.core.scale_policy import MonotoneScaleMatch, ScaleLimits
+    from scale_match.core.source_size import scaled_size
+    from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
+
+    class AliasedResize(T.ResizeTransform):  # type: ignore[misc] # the base is untyped
+        def apply_image(self, img: Any, interp: object = None) -> Any:  # noqa: ANN401
+            return cv2.resize(img, (self.new_w, self.new_h), interpolation=cv2.INTER_LINEAR)
+
+    class Scale(T.Augmentation):  # type: ignore[misc] # the base is untyped
+        def __init__(self, resize: type) -> None:
+            self.resize = resize
+
+        def get_transform(self, image: Any) -> Any:  # noqa: ANN401
+            height, width = image.shape[:2]
+            return self.resize(height, width, *scaled_size(scale, width, height))
+
+    if name == "ours":
+        # Sizes stay, which is a scale of 1 and out of the range: so it is the default scale.
+        edges = np.array([1.0, 1e4])
+        limits = ScaleLimits((2.0, 3.0), scale, out_of_range="default")
+        policy = MonotoneScaleMatch(edges, edges, limits)
+        ours: _Mapper = ScaleMatchDatasetMapper(
+            True, augmentations=[], image_format="BGR", scale_policy=policy
+        )
+        return ours
+    resize = AliasedResize if name == "authors" else T.ResizeTransform
+    stock: _Mapper = DatasetMapper(True, augmentations=[Scale(resize)], image_format="BGR")
+    return stock
+
+
+def _use_one_thread() -> None:
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _size(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text} is not of the form WIDTHxHEIGHT")
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def _scale(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not over 0 and up to 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
