@@ -7,6 +7,8 @@ from detectron2.modeling import build_model
 from omegaconf import OmegaConf
 
 from scale_match.config import add_scale_match_config
+from scale_match.data.lazy import training_tiles
+from scale_match.data.training_tiles import TrainingTiles
 from scale_match.engine.registration import register_all
 from scale_match.inference.tiled_model import TiledModel
 
@@ -86,6 +88,8 @@ def yacs_facts(path: Path) -> dict:
             # without a policy RESIZE would resize training images too, which no Lazy twin does
             "train_resize": ours.DATA.RESIZE and ours.POLICY == "none",
             "format": cfg.INPUT.FORMAT,
+            "ignore_regions": ours.IGNORE_REGIONS,
+            "tiles": TrainingTiles.from_config(cfg),
         },
         "policy": {
             "policy": ours.POLICY,
@@ -94,6 +98,10 @@ def yacs_facts(path: Path) -> dict:
             "bins": ours.BINS,
             "log": ours.LOG,
             "except_rate": None if ours.EXCEPT_RATE < 0 else ours.EXCEPT_RATE,
+            "mu_sigma": ours.MU_SIGMA,
+            "normal_sample": ours.NORMAL_SAMPLE,
+            "min_size": ours.MIN_SIZE,
+            "size_per": ours.SIZE_PER,
             "scale_range": ours.SCALE_RANGE,
             "default_scale": ours.DEFAULT_SCALE,
             "max_tries": ours.MAX_TRIES,
@@ -108,7 +116,7 @@ def lazy_facts(path: Path) -> dict:
     """The facts of a Lazy config; equal to `yacs_facts` of its twin."""
     cfg = load_lazy(path)
     train, loader, optimizer = cfg.train, cfg.dataloader, cfg.optimizer
-    (flip,) = loader.train.mapper.augmentations
+    _scales, flip = loader.train.mapper.augmentations
     resize = [(r.short_edge_length, r.max_size) for r in loader.test.mapper.augmentations]
     policy = OmegaConf.to_container(loader.train.mapper.scale_policy, resolve=True)
     return {
@@ -149,6 +157,8 @@ def lazy_facts(path: Path) -> dict:
             "test_resize": resize[0] if resize else None,
             "train_resize": False,
             "format": loader.train.mapper.image_format,
+            "ignore_regions": loader.train.mapper.ignore_regions,
+            "tiles": training_tiles(OmegaConf.to_container(loader.train.tiles)),
         },
         "policy": {key: value for key, value in policy.items() if key != "_target_"},
         "tiles": OmegaConf.to_container(cfg.tiles),

@@ -9,6 +9,7 @@ from detectron2.data.transforms import RandomFlip
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.data.lazy import build_lazy_test_loader, build_lazy_train_loader, register_files
 from scale_match.data.policies import build_scale_policy
+from scale_match.data.scale_augmentations import build_scale_augmentations
 from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
 
 dataloader = {
@@ -18,28 +19,63 @@ dataloader = {
         mapper=L(ScaleMatchDatasetMapper)(
             is_train=True,
             # Images keep their size, unless the policy resizes them.
-            augmentations=[L(RandomFlip)(horizontal=True)],
+            augmentations=[
+                L(build_scale_augmentations)(
+                    # height / width of the boxes to draw from; [] = off
+                    reaspect=[],
+                    # multi-scale training: pairs of a short and a long side; [] = off
+                    sizes=[],
+                    pad_to=[1000, 1600],
+                    # height and width of a crop around an object; [] = off
+                    crop_size=[],
+                    crop_scales=[0.5, 2.0],
+                    # exact-scale tiling, without a policy: greatest height and width; [] = off
+                    exact_tile=[],
+                    target="${dataloader.train.mapper.scale_policy.target}",
+                    source="${dataloader.train.annotations}",
+                ),
+                L(RandomFlip)(horizontal=True),
+            ],
             image_format="${model.input_format}",
             scale_policy=L(build_scale_policy)(
-                # "none", "sm" (Scale Match) or "msm" (monotone)
+                # "none", "sm" (Scale Match), "msm" (monotone) or "gsm" (Gaussian)
                 policy="none",
                 target="",
-                # "msm" only: whose sizes are ranked
+                # "msm" and "gsm" only: whose sizes are ranked
                 source="${dataloader.train.annotations}",
                 bins=100,
                 log=False,
                 except_rate=None,
+                # pixels; "gsm": of ln(size)
+                mu_sigma=[],
+                # the next three: "gsm" only
+                normal_sample="",
+                min_size=-1.0,
+                size_per="image",
                 scale_range=[0.1, 1.0],
                 default_scale=0.25,
                 max_tries=5,
                 out_of_range="clip",
             ),
             seed="${train.seed}",
+            # of flagged boxes: "background", "erase" or "mask"
+            ignore_regions="background",
         ),
         total_batch_size=1,
         seed="${train.seed}",
         num_workers=4,
         filter_empty=True,
+        tiles={
+            # True cuts whole images into tiles; the last two are for tile files, too
+            "enabled": False,
+            "tile": [640, 512],
+            "overlap": [50, 50],
+            "keep": 0.7,
+            # share of tiles without a box in an epoch; None goes by filter_empty
+            "empty_share": None,
+            # tiles of an image that successive batches take, decoding it once
+            "together": 1,
+        },
     ),
     "test": L(build_lazy_test_loader)(
         annotations="",

@@ -19,7 +19,9 @@ def add_scale_match_config(cfg: CfgNode) -> None:
     """
     cfg.SCALE_MATCH = CfgNode()
     _add_policy_keys(cfg.SCALE_MATCH)
+    _add_augmentation_keys(cfg.SCALE_MATCH)
     _add_data_keys(cfg.SCALE_MATCH)
+    _add_training_tile_keys(cfg.SCALE_MATCH)
     _add_model_keys(cfg.SCALE_MATCH)
     _add_tile_keys(cfg.SCALE_MATCH)
     _add_solver_keys(cfg.SCALE_MATCH)
@@ -30,18 +32,30 @@ def add_scale_match_config(cfg: CfgNode) -> None:
 
 def _add_policy_keys(node: CfgNode) -> None:
     """Keys that choose the scale of a training image; they replace the resize."""
-    # "none", "sm" (Scale Match: a drawn size) or "msm" (monotone: the size of equal rank).
+    # "none", "sm" (Scale Match: a drawn size), "msm" (monotone: the size of equal rank) or "gsm"
+    # (Gaussian: the size of equal rank in a log-normal distribution).
     node.POLICY = "none"
-    # Whose object sizes to imitate: a COCO file or a saved histogram.
+    # Whose object sizes to imitate: a COCO file or a saved histogram; not read by "gsm" with
+    # MU_SIGMA.
     node.TARGET = ""
-    # "msm" only: whose object sizes are ranked; "" = the training annotations.
+    # "msm" and "gsm" only: whose object sizes are ranked; "" = the training annotations.
     node.SOURCE = ""
     # Bins of the size histogram, the two tail bins included.
     node.BINS = 100
     # Equal bins of the logarithm of the size instead of the size.
     node.LOG = False
-    # Share of the boxes in the two tail bins together; negative = 2 / BINS.
+    # Share of the boxes in the two tail bins together; negative = 2 / BINS. Not for "gsm".
     node.EXCEPT_RATE = -1.0
+    # "sm" and "msm": mean and deviation, in pixels, that the target's sizes are moved to; [] = as
+    # they are. "gsm": mean and deviation of ln(size in pixels); [] = those of the target's sizes.
+    node.MU_SIGMA = []
+    # "gsm" only: file of standard normal numbers to take quantiles from; "" = exact quantiles.
+    node.NORMAL_SAMPLE = ""
+    # "gsm" only: sizes up to this, in pixels, are not aimed at; negative = 1 with a NORMAL_SAMPLE,
+    # as the authors have it, and 0 (none left out) without.
+    node.MIN_SIZE = -1.0
+    # "gsm" only: rank the mean object size of each "image" of the source, or that of every "box".
+    node.SIZE_PER = "image"
     # Least and greatest factor by which an image is resized.
     node.SCALE_RANGE = [0.1, 1.0]
     # Factor of an image without a box, or whose draws were all out of range.
@@ -50,6 +64,26 @@ def _add_policy_keys(node: CfgNode) -> None:
     node.MAX_TRIES = 5
     # A drawn factor out of SCALE_RANGE: "clip" it or take DEFAULT_SCALE ("default").
     node.OUT_OF_RANGE = "clip"
+
+
+def _add_augmentation_keys(node: CfgNode) -> None:
+    """Keys of other scale augmentations in training; they come after the policy's resize."""
+    node.AUGMENT = CfgNode()
+    # Stretch an image until the mean height / width of its boxes is one drawn of these; [] = off.
+    node.AUGMENT.REASPECT = []
+    # Multi-scale training: pairs of a short and a long side, in pixels, to draw from, for instance
+    # [[600, 1000], [800, 1333], [1000, 1600]]; [] = off.
+    node.AUGMENT.SIZES = []
+    # Short and long side that all of these are padded to.
+    node.AUGMENT.PAD_TO = [1000, 1600]
+    # Height and width, in pixels, of a crop around an object of the randomly resized image; [] =
+    # off.
+    node.AUGMENT.CROP_SIZE = []
+    # Least and greatest factor of that resize.
+    node.AUGMENT.CROP_SCALES = [0.5, 2.0]
+    # Exact-scale tiling towards TARGET, in place of a POLICY: greatest height and width of a tile,
+    # in pixels, for instance [512, 640]; [] = off.
+    node.AUGMENT.EXACT_TILE = []
 
 
 def _add_data_keys(node: CfgNode) -> None:
@@ -66,6 +100,28 @@ def _add_data_keys(node: CfgNode) -> None:
     # False = images keep their size in training and testing, as on TinyPerson.
     # True = the resize of INPUT.MIN_SIZE_*; in training a POLICY takes its place.
     node.DATA.RESIZE = False
+
+
+def _add_training_tile_keys(node: CfgNode) -> None:
+    """Keys of training on tiles, and of what training leaves out."""
+    node.TRAIN_TILES = CfgNode()
+    # True = cut whole images into tiles while loading. Tile ("corner") files need False.
+    node.TRAIN_TILES.ENABLED = False
+    # Width and height of a tile in pixels.
+    node.TRAIN_TILES.SIZE = [640, 512]
+    # Overlap of neighbours in x and y in pixels; 50 made the published annotations.
+    node.TRAIN_TILES.OVERLAP = [50, 50]
+    # A box belongs to a tile if sqrt(area inside / area) is at least this.
+    node.TRAIN_TILES.KEEP = 0.7
+    # Share of tiles (or images) without a box to train on in each epoch, drawn anew each time;
+    # negative = none or all, by DATALOADER.FILTER_EMPTY_ANNOTATIONS. For tile files, too.
+    node.TRAIN_TILES.EMPTY_SHARE = -1.0
+    # Tiles of an image that successive batches take, one each, so that it is decoded once for
+    # them; 1 = plain random order. For tile files, too.
+    node.TRAIN_TILES.TOGETHER = 1
+    # What becomes of regions flagged ignore, uncertain or iscrowd: "background" (nothing is done),
+    # "erase" (filled with their mean colour) or "mask" (no loss of background anchors inside).
+    node.IGNORE_REGIONS = "background"
 
 
 def _add_model_keys(node: CfgNode) -> None:

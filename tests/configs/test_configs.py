@@ -25,7 +25,7 @@ each_leaf = pytest.mark.parametrize("leaf", STEMS, ids=lambda path: path.name)
 
 GRAMMAR = re.compile(
     r"(?P<model>adap_retinanet_c|adap_retinanet|retinanet)_(?P<backbone>r50|r18)_(?P<neck>fpn)"
-    r"_(?P<schedule>1x|20it|quick)_(?P<data>coco|tinyperson|toy)(_(?P<policy>sm|msm))?"
+    r"_(?P<schedule>1x|20it|quick)_(?P<data>coco|tinyperson|toy)(_(?P<policy>sm|msm|gsm))?"
 )
 
 # batch, learning rate, clipping, policy, start; recipes of the published rows
@@ -205,6 +205,10 @@ def test_pretraining_matches_the_scales_of_tiny_person():
         "bins": 100,
         "log": False,
         "except_rate": None,
+        "mu_sigma": [],
+        "normal_sample": "",
+        "min_size": -1.0,
+        "size_per": "image",
         "scale_range": [0.1, 1.0],
         "default_scale": 0.25,
         "max_tries": 5,

@@ -141,6 +141,28 @@ def test_the_policy_scales_image_and_boxes(toy):
     assert halved["instances"].gt_boxes.tensor.tolist() == expected.tolist()
 
 
+def test_an_image_that_is_not_decoded_in_full_has_the_instances_of_one_that_is(tmp_path):
+    path, images = make_toy_dataset(tmp_path, width=500, height=427)
+    entry = load_dicts(read_annotations(path), images)[0]
+    for scale, least in ((0.25, 0.01), (0.3, 0.0)):  # 427 / 4 rows: the halves of 427 are 214
+        size = round(scale * 427), round(scale * 500)
+        theirs = DatasetMapper(True, augmentations=[T.Resize(size)], image_format="RGB")(entry)
+        ours = mapper(scale_policy=FixedPolicy(scale))(entry)
+        difference = (ours["image"].float() - theirs["image"]).abs().mean()
+        assert least <= difference < 1.0  # random pixels, which no two filters see alike
+        assert (ours["height"], ours["width"]) == (427, 500)
+        torch.testing.assert_close(
+            ours["instances"].gt_boxes.tensor, theirs["instances"].gt_boxes.tensor
+        )
+
+
+def test_a_jpeg_cut_off_is_an_error_when_it_is_reduced_too(toy, tmp_path):
+    content = (tmp_path / "images" / "0001.jpg").read_bytes()
+    (tmp_path / "images" / "0001.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"0001.jpg \(image id 1\) cannot be read: .*truncated"):
+        mapper(scale_policy=FixedPolicy(0.2))(toy[0])
+
+
 def test_crowd_and_ignored_boxes_have_no_say_in_the_scale_and_uncertain_ones_do(toy):
     policy = FixedPolicy()
     entry = entry_with(
@@ -477,3 +499,87 @@ def test_explicit_arguments_win_over_the_config(make_cfg):
     map_entry = ScaleMatchDatasetMapper(make_cfg(), is_train=True, augmentations=[], seed=5)
     assert augmentations_of(map_entry) == []
     assert map_entry.seed == 5
+
+
+REGIONS = [
+    ([30.5, 20, 40, 30], {"gt_ignore": True}),
+    ([100, 0, 90, 10], {"iscrowd": 1}),
+    ([0, 60, 10, 10], {"uncertain": True}),
+]
+OBJECT = ([40, 25, 8, 8], {})
+
+
+def test_regions_are_background_by_default(toy):
+    entry = entry_with(toy, OBJECT, *REGIONS)
+    sample = mapper()(entry)
+    assert (sample["image"].permute(1, 2, 0).numpy() == pixels_of(entry)).all()
+    assert sample["instances"].gt_classes.tolist() == [0]
+
+
+def test_erased_regions_have_their_mean_colour_and_objects_stay(toy):
+    entry = entry_with(toy, OBJECT, *REGIONS)
+    before = pixels_of(entry).astype(float)
+    expected = pixels_of(entry).copy()
+    for x1, y1, x2, y2 in [(30, 20, 71, 50), (100, 0, 128, 10), (0, 60, 10, 70)]:
+        expected[y1:y2, x1:x2] = np.rint(before[y1:y2, x1:x2].mean(axis=(0, 1)))
+    expected[25:33, 40:48] = before[25:33, 40:48]
+    sample = mapper(ignore_regions="erase")(entry)
+    assert (sample["image"].permute(1, 2, 0).numpy() == expected).all()
+    assert sample["instances"].gt_classes.tolist() == [0]
+    without = mapper(ignore_regions="erase")(entry_with(toy, OBJECT))
+    assert (without["image"].permute(1, 2, 0).numpy() == before).all()
+
+
+def test_erasing_comes_before_the_scale(toy):
+    entry = entry_with(toy, ([0, 0, WIDTH, HEIGHT], {"gt_ignore": True}))
+    sample = mapper(ignore_regions="erase", scale_policy=FixedPolicy())(entry)
+    assert sample["image"].shape == (3, HEIGHT // 2, WIDTH // 2)
+    assert len(np.unique(sample["image"].reshape(3, -1).numpy(), axis=1).T) == 1
+
+
+def test_erasing_of_a_tile_leaves_the_next_tile_as_it_is(toy):
+    tile = {**entry_with(toy, REGIONS[0]), "corner": (0, 0, 80, 60)}
+    erase = mapper(ignore_regions="erase")
+    erase(tile)
+    again = erase({**tile, "annotations": []})
+    assert (again["image"].permute(1, 2, 0).numpy() == pixels_of(tile)[:60, :80]).all()
+
+
+def test_masked_regions_follow_the_image_with_class_minus_one(toy):
+    entry = entry_with(toy, OBJECT, *REGIONS)
+    policy = FixedPolicy()
+    flipped = mapper(
+        ignore_regions="mask", scale_policy=policy, augmentations=[T.RandomFlip(prob=1.0)]
+    )(entry)
+    instances = flipped["instances"]
+    assert instances.gt_classes.tolist() == [0, -1, -1, -1]
+    assert instances.gt_boxes.tensor.tolist() == [
+        [40, 12.5, 44, 16.5], [28.75, 10, 48.75, 25], [0, 0, 14, 5], [59, 30, 64, 35],
+    ]  # fmt: skip
+    # the policy sees what it always saw
+    assert policy.asked == [OBJECT[0], REGIONS[2][0]]
+    plain = mapper(scale_policy=policy, augmentations=[T.RandomFlip(prob=1.0)])(entry)
+    assert (flipped["image"] == plain["image"]).all()
+
+
+def test_a_masked_region_outside_the_image_is_left_out(toy):
+    entry = entry_with(toy, OBJECT, ([200, 0, 9, 9], {"gt_ignore": True}))
+    assert mapper(ignore_regions="mask")(entry)["instances"].gt_classes.tolist() == [0]
+
+
+def test_an_unknown_treatment_of_regions_is_refused(toy):
+    message = r"IGNORE_REGIONS\) must be one of background, erase, mask, not 'blur'"
+    with pytest.raises(InputError, match=message):
+        mapper(ignore_regions="blur")
+
+
+def test_the_treatment_of_regions_comes_from_the_config(make_cfg):
+    keys = ("SCALE_MATCH.IGNORE_REGIONS", "mask", "MODEL.META_ARCHITECTURE")
+    assert ScaleMatchDatasetMapper(make_cfg()).ignore_regions == "background"
+    ours = make_cfg(*keys, "ScaleMatchRetinaNet")
+    assert ScaleMatchDatasetMapper(ours).ignore_regions == "mask"
+    other = make_cfg(*keys, "GeneralizedRCNN")
+    message = "'mask' needs MODEL.META_ARCHITECTURE ScaleMatchRetinaNet, not GeneralizedRCNN"
+    with pytest.raises(InputError, match=message):
+        ScaleMatchDatasetMapper(other)
+    assert ScaleMatchDatasetMapper(other, is_train=False).is_train is False

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from scale_match.core.errors import InputError
-from scale_match.data.epochs import EpochBatchSampler, EpochPlan, seed_words
+from scale_match.data.epochs import EpochBatchSampler, EpochPlan
 
+PLAIN = [[1, 2], [2, 4], [3, 0]]  # the first epoch of 5 wide images
 WIDE = [True, False, True, True, False, True, True]  # 5 wide and 2 tall images
 
 
@@ -139,9 +140,112 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         EpochBatchSampler(EpochPlan(WIDE, 4, 0), world_size=3)
 
 
-def test_different_pairs_of_numbers_have_different_seed_words():
-    # Left to itself numpy takes [2**32, 7] and [0, 1, 7] for the same.
-    words = {(*seed_words(a), *seed_words(b)) for a in (0, 1, 2**32) for b in (0, 1, 2**32)}
-    assert len(words) == 9
-    assert seed_words(-1) == (2**32 - 1, 2**32 - 1)
-    assert seed_words(2**32 + 5) == (5, 1)
+def of_files(*numbers, together=4, total_batch=3, **arguments):
+    """A plan of wide tiles, given the number of tiles of each file."""
+    sources = np.repeat(np.arange(len(numbers)), numbers)
+    wide = np.ones(len(sources), bool)
+    plan = EpochPlan(wide, total_batch, 0, sources=sources, together=together, **arguments)
+    return plan, sources
+
+
+@pytest.mark.parametrize("together", [1, 2, 4, 7])
+@pytest.mark.parametrize("total_batch", [1, 3, 8])
+def test_every_tile_comes_once_an_epoch_with_files_together(together, total_batch):
+    plan, sources = of_files(*range(1, 14), together=together, total_batch=total_batch)
+    for epoch in range(3):
+        places = list(chain.from_iterable(epoch_of(plan, epoch)))
+        assert set(places) == set(range(len(sources)))
+        assert len(places) - len(sources) < total_batch
+
+
+def test_successive_batches_take_a_tile_of_the_same_files():
+    plan, sources = of_files(*[4] * 9)
+    for first in range(0, plan.batches_per_epoch, 4):
+        files = [sources[plan.batch(first + index)].tolist() for index in range(4)]
+        assert files == [files[0]] * 4
+        assert len(set(files[0])) == 3
+
+
+def test_tiles_that_are_not_together_are_far_apart():
+    plan, sources = of_files(*[40] * 30, total_batch=4)
+    order = np.concatenate([plan.batch(index) for index in range(plan.batches_per_epoch)])
+    place = np.flatnonzero(sources[order] == 7)
+    assert place.min() < 300
+    assert place.max() > 900
+
+
+def test_files_of_one_image_have_the_plain_order():
+    plain = EpochPlan(WIDE, 2, 9)
+    for sources in (None, [3, 1, 4, 15, 9, 2, 6]):
+        plan = EpochPlan(WIDE, 2, 9, sources=sources, together=4)
+        assert epoch_of(plan, 1) == epoch_of(plain, 1)
+    # pinned: runs of earlier versions can be resumed
+    assert epoch_of(EpochPlan([True] * 5, 2, 0), 0) == PLAIN
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_a_block_is_undone_into_the_batches_of_the_plan(world_size):
+    plan, _ = of_files(5, 9, 2, 12, 1, total_batch=4)
+    for start in (0, 1, 3, 9):
+        parts = []
+        for rank in range(world_size):
+            sampler = EpochBatchSampler(
+                plan, rank=rank, world_size=world_size, start_iteration=start
+            )
+            blocks = chain.from_iterable(map(sampler.in_batches, sampler))
+            parts.append(list(islice(blocks, 20)))
+        batches = [list(chain(*each)) for each in zip(*parts, strict=True)]
+        expected = [
+            (plan.epoch(i) * plan.size + plan.batch(i)).tolist() for i in range(start, start + 20)
+        ]
+        assert batches == expected
+
+
+def test_a_block_ends_with_its_epoch():
+    plan, _ = of_files(5, 5, total_batch=2)  # 5 batches: blocks of 4 and 1
+    lengths = [len(plan.rest_of_block(index)) for index in range(5)]
+    assert lengths in ([4, 3, 2, 1, 1], [1, 4, 3, 2, 1])
+
+
+def test_a_share_of_the_empty_images_is_drawn_anew_in_each_epoch():
+    empty = [False] * 12 + [True] * 50
+    plan = EpochPlan([True] * 62, 2, 0, empty=empty, empty_share=0.25)
+    assert (plan.images_per_epoch, plan.batches_per_epoch) == (16, 8)
+    drawn = []
+    for epoch in range(4):
+        images = list(chain.from_iterable(epoch_of(plan, epoch)))
+        assert sorted(images)[:12] == list(range(12))
+        drawn.append(frozenset(images[i] for i in range(16) if images[i] >= 12))
+    assert {len(each) for each in drawn} == {4}
+    assert len(set(drawn)) == 4
+
+
+@pytest.mark.parametrize(("share", "number"), [(None, 9), (0.0, 6), (0.3, 9), (0.9, 9)])
+def test_there_are_no_more_empty_images_than_there_are(share, number):
+    plan = EpochPlan([True] * 9, 1, 0, empty=[False] * 6 + [True] * 3, empty_share=share)
+    assert plan.images_per_epoch == number
+
+
+def test_dictionaries_tell_files_and_empty_images():
+    box = {"iscrowd": 0}
+    flagged = {"gt_ignore": True}
+    dicts = [
+        {"width": 4, "height": 4, "file_name": name, "annotations": annotations}
+        for name, annotations in [("a", [box]), ("a", [flagged, box]), ("b", []), ("b", [flagged])]
+    ]
+    plan = EpochPlan.from_dicts(dicts, total_batch=1, seed=0, together=2, empty_share=0.0)
+    assert sorted(plan.rest_of_block(0).tolist()) == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"together": 0}, "the tiles of an image taken together must be 1 or more: 0"),
+        ({"empty_share": 1}, r"the share of empty images must be in \[0, 1\), not 1"),
+        ({"empty_share": -0.5}, r"the share of empty images must be in \[0, 1\), not -0.5"),
+        ({"empty": [True] * 7, "empty_share": 0.5}, "no image with a box to train on"),
+    ],
+)
+def test_impossible_tile_settings_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        EpochPlan(WIDE, 2, 0, **arguments)

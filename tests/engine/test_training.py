@@ -72,6 +72,8 @@ def test_a_training_leaves_weights_metrics_and_detections(runner, data, tmp_path
         "model_best.json",
         "inference/coco_instances_results.json",
         "inference/metrics.json",
+        "inference/scores.json",
+        "inference/protocol.json",
     }
     assert not [name for name in names if ".tmp" in name]
     lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]

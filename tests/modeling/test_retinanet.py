@@ -196,6 +196,52 @@ def test_labels_are_those_of_detectron2():
     assert all(map(torch.equal, boxes, expected_boxes))
 
 
+def test_background_anchors_in_a_region_have_no_label():
+    model = small_model()
+    region = [[32.0, 16.0, 80.0, 48.0]]
+    inside = BOXES[1]
+
+    plain = labels_of(model, sample([inside], [1]))
+    masked = labels_of(model, sample([inside, *region], [1, -1]))
+
+    changed = plain != masked
+    assert (plain[changed] == 2).all()
+    assert (masked[changed] == -1).all()
+    anchors = torch.cat([a.tensor for a in model.anchor_generator(
+        [torch.zeros(1, 1, 64 // s, 96 // s) for s in (4, 8, 16)])])  # fmt: skip
+    sides = torch.minimum(anchors[:, 2:], torch.tensor(region[0][2:])) - torch.maximum(
+        anchors[:, :2], torch.tensor(region[0][:2])
+    )
+    shares = sides.clamp(min=0).prod(1) / (anchors[:, 2:] - anchors[:, :2]).prod(1)
+    assert torch.equal(masked[0] == -1, (plain[0] == -1) | ((shares > 0.5) & (plain[0] == 2)))
+    assert (masked == 1).sum() == (plain == 1).sum() > 0
+
+
+def test_masked_anchors_have_no_gradient():
+    model = small_model()
+    features = []
+    model.head.register_forward_hook(lambda *call: features.extend(call[2][0]))
+
+    everywhere = losses_of(model, [sample([[-99.0, -99.0, 999.0, 999.0]], [-1])])
+    sum(everywhere.values()).backward()
+
+    assert everywhere["loss_cls"].item() == everywhere["loss_box_reg"].item() == 0
+    assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
+def test_regions_and_objects_keep_the_matched_boxes():
+    model = small_model()
+    anchors = model.anchor_generator([torch.zeros(1, 1, 64 // s, 96 // s) for s in (4, 8, 16)])
+    with_region = sample([[0.0, 0.0, 20.0, 20.0], *BOXES], [-1, *CLASSES])["instances"]
+
+    labels, boxes = model.label_anchors(anchors, [with_region])
+    plain_labels, plain_boxes = model.label_anchors(anchors, [sample(BOXES, CLASSES)["instances"]])
+
+    positive = (plain_labels[0] >= 0) & (plain_labels[0] < 2)
+    assert torch.equal(labels[0][positive], plain_labels[0][positive])
+    assert torch.equal(boxes[0][positive], plain_boxes[0][positive])
+
+
 def test_a_thousand_boxes_train():
     corners = torch.rand(1000, 2, generator=torch.Generator().manual_seed(0)) * 50
     boxes = torch.cat([corners, corners + 3], dim=1).tolist()

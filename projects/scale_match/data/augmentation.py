@@ -9,6 +9,8 @@ from detectron2.data import transforms as T  # noqa: N812 - as detectron2 names 
 from scale_match.core.boxes import xyxy_to_xywh
 from scale_match.core.records import FloatArray
 from scale_match.core.scale_policy import ScaleDecision, ScalePolicy
+from scale_match.data.image_reading import EncodedImage
+from scale_match.data.resizing import resize_antialiased
 
 __all__ = ["ScaleMatch", "ScaleMatchAugInput", "ScaleMatchTransform"]
 
@@ -16,27 +18,69 @@ __all__ = ["ScaleMatch", "ScaleMatchAugInput", "ScaleMatchTransform"]
 class ScaleMatchAugInput(T.AugInput):
     """An augmentation's input that also hands out randomness, made for one call of the mapper.
 
+    An encoded image is decoded when an augmentation first asks for ``image``. Where Scale Match
+    comes before that, as in the mapper, it is decoded to the size that the policy chose.
+
     Attributes:
+        boxes: (N, 4) XYXY_ABS doubles.
+        sem_seg: None.
         rng: The generator of this image in this epoch. An augmentation that names a parameter
             ``rng`` gets it; it must not keep it.
     """
 
     def __init__(
-        self, image: npt.NDArray[Any], *, boxes: FloatArray, rng: np.random.Generator
+        self,
+        image: npt.NDArray[Any] | EncodedImage,
+        *,
+        boxes: FloatArray,
+        rng: np.random.Generator,
     ) -> None:
         """Collect what augmentations may ask for.
 
         Args:
-            image: (H, W, C) uint8.
+            image: (H, W, C) uint8, or a file.
             boxes: (N, 4) XYXY_ABS doubles; neither crowd nor ignored boxes.
             rng: See above.
         """
-        super().__init__(image, boxes=boxes)
+        # The base class's constructor would ask for the pixels.
+        self._image = image
+        self.boxes = boxes
+        self.sem_seg = None
         self.rng = rng
+
+    @property
+    def image(self) -> npt.NDArray[Any]:
+        """The pixels, (H, W, C).
+
+        Raises:
+            InputError: The file cannot be decoded.
+        """
+        if isinstance(self._image, EncodedImage):
+            self._image = self._image.pixels()
+        return self._image
+
+    @image.setter
+    def image(self, pixels: npt.NDArray[Any]) -> None:
+        self._image = pixels
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels; decodes nothing."""
+        image = self._image
+        height, width = image.size if isinstance(image, EncodedImage) else image.shape[:2]
+        return height, width
+
+    def transform(self, tfm: T.Transform) -> None:
+        """Apply a transform to pixels and boxes."""
+        if isinstance(self._image, EncodedImage) and isinstance(tfm, ScaleMatchTransform):
+            self._image = self._image.resized(tfm.decision.size)
+            self.boxes = tfm.apply_box(self.boxes)
+        else:
+            super().transform(tfm)
 
 
 class ScaleMatchTransform(T.ResizeTransform):
-    """The resize that a policy decided on (PIL's bilinear filter, which is antialiased).
+    """The resize that a policy decided on, antialiased.
 
     Attributes:
         decision: The scale, which boxes stay, and how it came about.
@@ -52,6 +96,13 @@ class ScaleMatchTransform(T.ResizeTransform):
         """
         super().__init__(h, w, *decision.size)
         self.decision = decision
+
+    def apply_image(self, img: npt.NDArray[Any], interp: int | None = None) -> npt.NDArray[Any]:
+        """Resize (H, W, C) uint8 pixels with :func:`resize_antialiased`, all else as the base."""
+        if interp is None and img.ndim == 3 and img.dtype == np.uint8:
+            return resize_antialiased(img, self.decision.size)
+        resized: npt.NDArray[Any] = super().apply_image(img, interp)
+        return resized
 
 
 class ScaleMatch(T.Augmentation):
@@ -70,16 +121,16 @@ class ScaleMatch(T.Augmentation):
         self.policy = policy
 
     def get_transform(
-        self, image: npt.NDArray[Any], boxes: FloatArray, rng: np.random.Generator
+        self, boxes: FloatArray, rng: np.random.Generator, image_size: tuple[int, int]
     ) -> ScaleMatchTransform:
         """Decide for an image.
 
         Args:
-            image: (H, W, C).
             boxes: (N, 4) XYXY_ABS, the boxes that are neither crowd nor ignored.
             rng: Gives the policy's uniform numbers.
+            image_size: (height, width) in pixels.
         """
-        height, width = image.shape[:2]
+        height, width = image_size
         uniforms = rng.random(self.policy.num_uniforms)
         decision = self.policy.decide(xyxy_to_xywh(boxes), width, height, uniforms)
         return ScaleMatchTransform(height, width, decision)

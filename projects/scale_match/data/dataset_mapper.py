@@ -5,9 +5,7 @@ numpy's global one for detectron2's augmentations, and puts the global state bac
 workers and processes does not change the training data, nor does a resume.
 """
 
-import hashlib
 import logging
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,33 +14,31 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T  # noqa: N812 - as detectron2 names it
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.logger import log_first_n
-from PIL import Image
 
 from scale_match.core.boxes import clip_boxes_xyxy, xywh_to_xyxy
+from scale_match.core.erasing import erase_regions
 from scale_match.core.errors import InputError
+from scale_match.core.randomness import sample_randomness
 from scale_match.core.records import FloatArray, IntArray
 from scale_match.core.scale_policy import ScaleDecision, ScalePolicy
 from scale_match.data.augmentation import ScaleMatch, ScaleMatchAugInput, ScaleMatchTransform
 from scale_match.data.datasets import is_left_out, xywh_boxes
-from scale_match.data.epochs import seed_words
-from scale_match.data.policies import build_scale_policy
+from scale_match.data.image_reading import EncodedImage
+from scale_match.data.policies import policy_from_config
+from scale_match.data.scale_augmentations import scale_augmentations_from_config
+from scale_match.data.tile_reading import TileReader
 
-__all__ = ["ScaleMatchDatasetMapper"]
+__all__ = ["IGNORE_REGIONS", "ScaleMatchDatasetMapper"]
 
-# What PIL raises for files that are no images, damaged, cut off, or absurdly large.
-_IMAGE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+IGNORE_REGIONS = ("background", "erase", "mask")
+
+# Models that know what class -1 is.
+_MASKING_MODELS = ("ScaleMatchRetinaNet",)
 
 
 class ScaleMatchDatasetMapper(DatasetMapper):
@@ -54,7 +50,13 @@ class ScaleMatchDatasetMapper(DatasetMapper):
     factor).
 
     Training leaves out boxes that are crowd, ignored or uncertain, that have no area, that the
-    policy drops, or that end up with a side under ``min_box_side``.
+    policy drops, or that end up with a side under ``min_box_side``. What becomes of the regions of
+    the first three says ``ignore_regions``:
+
+    * "background": nothing is done about them;
+    * "erase": they are filled with their mean colour, except for pixels of boxes to train on;
+    * "mask": they come after the other ``instances`` with class -1, for a model that takes their
+      background anchors out of the loss (``ScaleMatchRetinaNet``).
 
     Attributes:
         num_dropped: Boxes dropped so far by ``min_box_side``, in this process.
@@ -70,6 +72,7 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         scale_policy: ScalePolicy | None = None,
         seed: int = 0,
         min_box_side: float = 1.0,
+        ignore_regions: str = "background",
     ) -> None:
         """Map with a policy, then with further augmentations.
 
@@ -82,21 +85,30 @@ class ScaleMatchDatasetMapper(DatasetMapper):
             min_box_side: Least width and height, in pixels, of a box to train on, after all
                 transforms and clipping. (A box without overlap with any anchor would be matched
                 with every anchor.)
+            ignore_regions: "background", "erase" or "mask"; see above.
 
         Raises:
             ValueError: A policy is given for testing, or the seed is negative.
+            InputError: ``ignore_regions`` is none of the three.
         """
         if scale_policy is not None and not is_train:
             raise ValueError("scale_policy is for training: it needs the boxes")
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
+        if ignore_regions not in IGNORE_REGIONS:
+            raise InputError(
+                f"ignore_regions (SCALE_MATCH.IGNORE_REGIONS) must be one of "
+                f"{', '.join(IGNORE_REGIONS)}, not {ignore_regions!r}"
+            )
         policies = [] if scale_policy is None else [ScaleMatch(scale_policy)]
         super().__init__(
             is_train, augmentations=[*policies, *augmentations], image_format=image_format
         )
         self.seed = seed
         self.min_box_side = min_box_side
+        self.ignore_regions = ignore_regions
         self.num_dropped = 0
+        self._tiles = TileReader(image_format)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
@@ -113,10 +125,18 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         ):
             if unsupported:
                 raise InputError(f"{key} must be False: ScaleMatchDatasetMapper gives boxes only")
-        policy = _policy_from_config(cfg) if is_train else None
+        masks = is_train and cfg.SCALE_MATCH.IGNORE_REGIONS == "mask"
+        if masks and cfg.MODEL.META_ARCHITECTURE not in _MASKING_MODELS:
+            raise InputError(
+                f"SCALE_MATCH.IGNORE_REGIONS 'mask' needs MODEL.META_ARCHITECTURE "
+                f"{' or '.join(_MASKING_MODELS)}, not {cfg.MODEL.META_ARCHITECTURE}"
+            )
+        policy = policy_from_config(cfg) if is_train else None
         augmentations = utils.build_augmentation(cfg, is_train)
         if policy is not None or not cfg.SCALE_MATCH.DATA.RESIZE:
             augmentations = augmentations[1:]  # the first one is the resize
+        if is_train:
+            augmentations = [*scale_augmentations_from_config(cfg).augs, *augmentations]
         return {
             "is_train": is_train,
             "augmentations": augmentations,
@@ -124,6 +144,7 @@ class ScaleMatchDatasetMapper(DatasetMapper):
             "scale_policy": policy,
             # -1 is detectron2's "no seed"; the data order and the draws always have one.
             "seed": max(cfg.SEED, 0),
+            "ignore_regions": cfg.SCALE_MATCH.IGNORE_REGIONS,
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -143,9 +164,14 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         counted = [box for box in annotations if not (box.get("iscrowd") or box.get("gt_ignore"))]
         boxes = xywh_boxes(counted)  # (N, 4)
         image = self._read_image(sample)
-        rng = self._generator(sample)
-        aug_input = ScaleMatchAugInput(image, boxes=xywh_to_xyxy(boxes), rng=rng)
-        with _numpy_seeded(int(rng.integers(2**32))):
+        regions = xywh_boxes([box for box in annotations if is_left_out(box)])  # (M, 4)
+        if self.ignore_regions == "erase" and len(regions):
+            pixels = image.pixels() if isinstance(image, EncodedImage) else image
+            objects = xywh_boxes([box for box in annotations if not is_left_out(box)])
+            image = erase_regions(pixels, regions, objects)
+        randomness = sample_randomness(self.seed, sample.get("image_id", 0), sample.get("epoch", 0))
+        aug_input = ScaleMatchAugInput(image, boxes=xywh_to_xyxy(boxes), rng=randomness.rng)
+        with _numpy_seeded(randomness.stock_seed):
             transforms = self.augmentations(aug_input)
         image = aug_input.image
         sample["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
@@ -158,44 +184,27 @@ class ScaleMatchDatasetMapper(DatasetMapper):
             sample["scale"] = decision.scale
             keep &= decision.keep
         classes = np.array([box["category_id"] for box in counted], np.int64)
-        sample["instances"] = self._instances(aug_input.boxes[keep], classes[keep], image.shape[:2])
+        instances = self._instances(aug_input.boxes[keep], classes[keep], image.shape[:2])
+        if self.ignore_regions == "mask" and len(regions):
+            masked = _clipped(transforms.apply_box(xywh_to_xyxy(regions)), image.shape[:2])
+            instances = Instances.cat([instances, masked])
+        sample["instances"] = instances
         return sample
 
-    def _read_image(self, sample: dict[str, Any]) -> npt.NDArray[np.uint8]:
-        """The pixels of an image or tile, (H, W, C); adds the size to a sample that has none."""
-        called = f"image file {sample['file_name']} (image id {sample.get('image_id')})"
-        try:
-            image = utils.read_image(sample["file_name"], format=self.image_format)
-        except FileNotFoundError as error:
-            raise InputError(f"{called} does not exist") from error
-        except _IMAGE_ERRORS as error:
-            raise InputError(f"{called} cannot be read: {error}") from error
-        height, width = image.shape[:2]
-        corner = sample.get("corner")
+    def _read_image(self, sample: dict[str, Any]) -> npt.NDArray[Any] | EncodedImage:
+        """The image, not decoded, or a tile's pixels; adds the size to a sample that has none."""
+        name, image_id, corner = sample["file_name"], sample.get("image_id"), sample.get("corner")
         if corner is not None:
-            x1, y1, x2, y2 = corner
-            if x2 > width or y2 > height:
-                raise InputError(
-                    f"{called} is {width} x {height} pixels, but its tile has corner "
-                    f"{list(corner)}, which must lie inside"
-                )
-            # A copy, so that the whole image can go.
-            return np.ascontiguousarray(image[y1:y2, x1:x2])
+            return self._tiles.pixels(name, corner, image_id)
+        encoded = EncodedImage(name, self.image_format, image_id)
+        height, width = encoded.size
         expected = sample.setdefault("width", width), sample.setdefault("height", height)
         if expected != (width, height):
             raise InputError(
-                f"{called} is {width} x {height} pixels, but the annotations say {expected[0]} x "
-                f"{expected[1]}"
+                f"{encoded.called} is {width} x {height} pixels, but the annotations say "
+                f"{expected[0]} x {expected[1]}"
             )
-        return np.asarray(image)
-
-    def _generator(self, sample: dict[str, Any]) -> np.random.Generator:
-        image_id = sample.get("image_id", 0)
-        if isinstance(image_id, str):  # as detectron2's VOC data sets have
-            digest = hashlib.sha256(image_id.encode()).digest()
-            image_id = int.from_bytes(digest[:8], "little")
-        numbers = self.seed, int(image_id), int(sample.get("epoch", 0))
-        return np.random.default_rng([word for number in numbers for word in seed_words(number)])
+        return encoded
 
     def _instances(
         self, boxes: FloatArray, classes: IntArray, image_size: tuple[int, int]
@@ -218,6 +227,17 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         return instances
 
 
+def _clipped(boxes: FloatArray, image_size: tuple[int, int]) -> Instances:
+    """Regions without a label, (M, 4) XYXY, as far as they lie in the image."""
+    height, width = image_size
+    boxes = clip_boxes_xyxy(boxes, width, height)
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    instances = Instances((height, width))
+    instances.gt_boxes = Boxes(torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+    instances.gt_classes = torch.full((len(boxes),), -1, dtype=torch.int64)
+    return instances
+
+
 def _decision(transforms: T.TransformList) -> ScaleDecision | None:
     for transform in transforms.transforms:
         if isinstance(transform, ScaleMatchTransform):
@@ -234,34 +254,3 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
-
-
-def _policy_from_config(cfg: CfgNode) -> ScalePolicy | None:
-    node = cfg.SCALE_MATCH
-    monotone = node.POLICY == "msm"
-    return build_scale_policy(
-        node.POLICY,
-        target=node.TARGET,
-        source=(node.SOURCE or _training_annotations(cfg)) if monotone else (),
-        bins=node.BINS,
-        log=node.LOG,
-        except_rate=node.EXCEPT_RATE,
-        scale_range=node.SCALE_RANGE,
-        default_scale=node.DEFAULT_SCALE,
-        max_tries=node.MAX_TRIES,
-        out_of_range=node.OUT_OF_RANGE,
-    )
-
-
-def _training_annotations(cfg: CfgNode) -> list[str]:
-    if cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS:
-        return [cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS]
-    files = []
-    for name in cfg.DATASETS.TRAIN:
-        json_file = MetadataCatalog.get(name).get("json_file")
-        if json_file is None:
-            raise InputError(
-                f"the data set {name!r} names no annotation file: set SCALE_MATCH.SOURCE"
-            )
-        files.append(json_file)
-    return files

@@ -18,6 +18,7 @@ __all__ = [
     "category_ids",
     "check_image_files",
     "check_trainable",
+    "has_box",
     "is_left_out",
     "load_dicts",
     "register_coco_file",
@@ -173,10 +174,18 @@ def check_trainable(dicts: Sequence[dict[str, Any]]) -> None:
 
 
 def is_left_out(annotation: Mapping[str, Any]) -> bool:
-    """Whether training leaves an annotation out by its flags; its area becomes background."""
+    """Whether training leaves an annotation out by its flags.
+
+    What becomes of its area is the mapper's ``ignore_regions``; background by default.
+    """
     return bool(
         annotation.get("iscrowd", 0) or annotation.get("gt_ignore") or annotation.get("uncertain")
     )
+
+
+def has_box(entry: Mapping[str, Any]) -> bool:
+    """Whether an image or tile has a box to train on, by the flags of its annotations."""
+    return not all(is_left_out(box) for box in entry.get("annotations", ()))
 
 
 def with_boxes(dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -188,11 +197,7 @@ def with_boxes(dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         All of them where none has a box: :func:`check_trainable` then says why.
     """
-    kept = [
-        entry
-        for entry in dicts
-        if not all(is_left_out(box) for box in entry.get("annotations", ()))
-    ]
+    kept = [entry for entry in dicts if has_box(entry)]
     return kept or list(dicts)
 
 

@@ -3,7 +3,8 @@
 The yacs front end goes the same way through ``DATASETS`` (``scale_match.engine.session``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from hashlib import sha1
 from typing import Any
 
@@ -11,11 +12,12 @@ from detectron2.data import DatasetCatalog
 from torch.utils.data import DataLoader
 
 from scale_match.core.errors import InputError
-from scale_match.data.datasets import check_image_files, register_coco_file, with_boxes
+from scale_match.data.datasets import check_image_files, register_coco_file
 from scale_match.data.loader import EpochDataLoader, build_test_loader, build_train_loader
+from scale_match.data.training_tiles import TrainingTiles
 from scale_match.storage.locations import resolve_data_path
 
-__all__ = ["build_lazy_test_loader", "build_lazy_train_loader", "register_files"]
+__all__ = ["build_lazy_test_loader", "build_lazy_train_loader", "register_files", "training_tiles"]
 
 _Sample = dict[str, Any]
 _Mapper = Callable[[_Sample], _Sample]
@@ -56,6 +58,7 @@ def build_lazy_train_loader(
     start_iteration: int = 0,
     num_workers: int = 0,
     filter_empty: bool = True,
+    tiles: Mapping[str, Any] | None = None,
 ) -> EpochDataLoader:
     """A training loader of a data set that is named by its files.
 
@@ -67,14 +70,14 @@ def build_lazy_train_loader(
         seed: Seed of the order, not negative.
         start_iteration: First iteration; that of the checkpoint in a resumed run.
         num_workers: Loading processes; 0 loads in this one.
-        filter_empty: Leave out images without a box to train on.
+        filter_empty: Leave out images or tiles without a box to train on.
+        tiles: Arguments of :class:`~scale_match.data.training_tiles.TrainingTiles`.
 
     Raises:
         InputError: A file is missing or breaks a rule, or there is nothing to train on.
     """
-    dicts = _dicts(annotations, images)
-    if filter_empty:
-        dicts = with_boxes(dicts)
+    chosen = training_tiles(tiles or {})
+    dicts = chosen.select(_dicts(annotations, images), filter_empty=filter_empty)
     return build_train_loader(
         dicts,
         mapper,
@@ -82,6 +85,8 @@ def build_lazy_train_loader(
         seed=seed,
         start_iteration=start_iteration,
         num_workers=num_workers,
+        together=chosen.together,
+        empty_share=chosen.empty_share,
     )
 
 
@@ -100,6 +105,22 @@ def build_lazy_test_loader(
         InputError: A file is missing or breaks a rule.
     """
     return build_test_loader(_dicts(annotations, images), mapper, num_workers=num_workers)
+
+
+def training_tiles(node: Mapping[str, Any]) -> TrainingTiles:
+    """The settings of ``dataloader.train.tiles``; the lists of a config become tuples.
+
+    Raises:
+        InputError: There is no such setting.
+    """
+    known = [field.name for field in fields(TrainingTiles)]
+    unknown = [key for key in node if key not in known]
+    if unknown:
+        raise InputError(
+            f"dataloader.train.tiles has no setting {unknown[0]}: it has {', '.join(known)}"
+        )
+    pairs = {key: tuple(node[key]) for key in ("tile", "overlap") if key in node}
+    return TrainingTiles(**{**node, **pairs})
 
 
 def _dicts(annotations: str, images: str) -> list[_Sample]:

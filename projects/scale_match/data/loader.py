@@ -32,7 +32,7 @@ class _MappedDicts(Dataset[_Sample | InputError]):
     def __init__(self, dicts: Sequence[_Sample], mapper: _Mapper) -> None:
         # Serialised once, into one array: forked workers share it instead of copying the list.
         self._dicts = DatasetFromList(list(dicts), copy=False, serialize=True)
-        self._mapper = mapper
+        self.mapper = mapper
 
     def __len__(self) -> int:
         return len(self._dicts)
@@ -42,7 +42,7 @@ class _MappedDicts(Dataset[_Sample | InputError]):
 
     def _map(self, entry: _Sample) -> _Sample | InputError:
         try:
-            return self._mapper(entry)
+            return self.mapper(entry)
         except InputError as error:
             return error
 
@@ -64,11 +64,16 @@ class _ListLoader(DataLoader[Any]):
         super().__init__(dataset, collate_fn=list, generator=generator, **arguments)
 
     def __iter__(self) -> Iterator[list[_Sample]]:  # type: ignore[override] # an iterator, too
-        for batch in super().__iter__():
-            for sample in batch:
-                if isinstance(sample, InputError):
-                    raise sample
-            yield batch
+        for loaded in super().__iter__():
+            for batch in self._batches(loaded):
+                for sample in batch:
+                    if isinstance(sample, InputError):
+                        raise sample
+                yield batch
+
+    def _batches(self, loaded: list[Any]) -> list[list[Any]]:
+        """The batches in what a worker has loaded at a time."""
+        return [loaded]
 
 
 class EpochDataLoader(_ListLoader):
@@ -76,15 +81,21 @@ class EpochDataLoader(_ListLoader):
 
     Attributes:
         iterations_per_epoch: Batches that make an epoch.
+        images_per_epoch: Images or tiles of an epoch, without those that fill up a batch.
     """
 
     def __init__(
         self, dataset: _MappedDictsOfEpochs, sampler: EpochBatchSampler, num_workers: int
     ) -> None:
         self.iterations_per_epoch = sampler.plan.batches_per_epoch
+        self.images_per_epoch = sampler.plan.images_per_epoch
+        self._in_batches = sampler.in_batches
         super().__init__(
             dataset, seed=sampler.plan.seed, batch_sampler=sampler, num_workers=num_workers
         )
+
+    def _batches(self, loaded: list[Any]) -> list[list[Any]]:
+        return self._in_batches(loaded)
 
 
 def build_train_loader(
@@ -95,6 +106,8 @@ def build_train_loader(
     seed: int,
     start_iteration: int = 0,
     num_workers: int = 0,
+    together: int = 1,
+    empty_share: float | None = None,
     rank: int | None = None,
     world_size: int | None = None,
 ) -> EpochDataLoader:
@@ -110,6 +123,9 @@ def build_train_loader(
         seed: Seed of the order; not negative, the same in all processes.
         start_iteration: First iteration; that of the checkpoint in a resumed run.
         num_workers: Loading processes; 0 loads in this one.
+        together: Tiles of an image that one worker loads for successive batches; see
+            :mod:`scale_match.data.epochs`. Images of which there is one entry each are not changed.
+        empty_share: Share of images without a box in an epoch; None takes all in ``dicts``.
         rank: This process; by default detectron2's.
         world_size: Number of processes; by default detectron2's.
 
@@ -117,7 +133,13 @@ def build_train_loader(
         InputError: There is no image, no box to train on, or the batch cannot be shared equally.
     """
     check_trainable(dicts)
-    plan = EpochPlan.from_dicts(dicts, total_batch=total_batch_size, seed=seed)
+    plan = EpochPlan.from_dicts(
+        dicts,
+        total_batch=total_batch_size,
+        seed=seed,
+        together=together,
+        empty_share=empty_share,
+    )
     sampler = EpochBatchSampler(
         plan,
         rank=comm.get_rank() if rank is None else rank,

@@ -7,17 +7,21 @@ from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from scale_match.core.errors import InputError
-from scale_match.data.datasets import check_image_files, with_boxes
+from scale_match.data.datasets import check_image_files
+from scale_match.data.training_tiles import TrainingTiles
 
 __all__ = ["evaluation_dicts", "training_dicts"]
 
 
-def training_dicts(names: Sequence[str], *, filter_empty: bool = True) -> list[dict[str, Any]]:
-    """The images of data sets to train on.
+def training_dicts(
+    names: Sequence[str], *, filter_empty: bool = True, tiles: TrainingTiles | None = None
+) -> list[dict[str, Any]]:
+    """The images or tiles of data sets to train on.
 
     Args:
         names: Registered names.
         filter_empty: Leave out images without a box to train on, as detectron2 does.
+        tiles: How tiles are used; by default images stay whole.
 
     Raises:
         InputError: No name is given, one is unknown, or an image file is missing.
@@ -28,7 +32,7 @@ def training_dicts(names: Sequence[str], *, filter_empty: bool = True) -> list[d
             "SCALE_MATCH.DATA.TRAIN_IMAGES, or DATASETS.TRAIN"
         )
     dicts = [entry for name in names for entry in _dicts(name)]
-    return with_boxes(dicts) if filter_empty else dicts
+    return (tiles or TrainingTiles()).select(dicts, filter_empty=filter_empty)
 
 
 def evaluation_dicts(name: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import copy
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
 from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
-from scale_match.engine.model_checks import check_classes, log_model
+from scale_match.engine.model_checks import check_classes, check_regions, log_model
 from scale_match.engine.registration import register_all
 from scale_match.engine.schedule import EpochSize, plan_schedule
 from scale_match.engine.session import shared_seed
@@ -55,6 +55,7 @@ def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
     _settle_schedule(cfg, loader)
     default_setup(cfg, Namespace(eval_only=False))
     model = _build_model(cfg, ("train", "test"))
+    check_regions(model, getattr(loader.dataset, "mapper", None))
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     step = TrainStep(
@@ -146,7 +147,7 @@ def _train_loader(cfg: DictConfig) -> EpochDataLoader:
 def _settle_schedule(cfg: DictConfig, loader: EpochDataLoader) -> None:
     """Puts the length in iterations into ``train`` and the steps into ``lr_multiplier``."""
     batch = cfg.dataloader.train.total_batch_size
-    epoch = EpochSize(len(cast("Sized", loader.dataset)), batch, loader.iterations_per_epoch)
+    epoch = EpochSize(loader.images_per_epoch, batch, loader.iterations_per_epoch)
     factor = cfg.lr_multiplier
     schedule = plan_schedule(
         epoch,

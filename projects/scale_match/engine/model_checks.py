@@ -9,7 +9,7 @@ from torch import nn
 
 from scale_match.core.errors import InputError
 
-__all__ = ["check_classes", "check_frozen_layers", "log_model"]
+__all__ = ["check_classes", "check_frozen_layers", "check_regions", "log_model"]
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +57,24 @@ def check_frozen_layers(model: nn.Module, *, weights: str, is_lazy: bool) -> Non
         f"{frozen[0]} and {len(frozen) - 1} more layers and parameters are frozen, and there are "
         f"no weights to load: {advice}"
     )
+
+
+def check_regions(model: nn.Module, mapper: object) -> None:
+    """Refuses masked ignore regions for a model that would take them for a class.
+
+    Args:
+        model: A model of a Lazy config; the yacs mapper asks the config itself.
+        mapper: The mapper of the training loader.
+
+    Raises:
+        InputError: The mapper marks regions with class -1, which the model does not know.
+    """
+    masks = getattr(mapper, "ignore_regions", None) == "mask"
+    if masks and not hasattr(model, "ignore_overlap"):
+        raise InputError(
+            "dataloader.train.mapper.ignore_regions 'mask' needs a ScaleMatchRetinaNet, not "
+            f"{type(model).__name__}"
+        )
 
 
 def check_classes(model: nn.Module, dataset_names: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from scale_match.config import add_scale_match_config
 from scale_match.core.errors import InputError
 from scale_match.data.epochs import EpochPlan
 from scale_match.data.lazy import register_files
+from scale_match.data.training_tiles import TrainingTiles
 from scale_match.engine.data_sets import evaluation_dicts, training_dicts
 from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
@@ -178,7 +179,10 @@ def _name_data_sets(cfg: CfgNode) -> None:
 
 def _with_schedule(cfg: CfgNode) -> CfgNode:
     """The config with its length in iterations."""
-    dicts = training_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    tiles = TrainingTiles.from_config(cfg)
+    dicts = training_dicts(
+        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS, tiles=tiles
+    )
     default = get_cfg().SOLVER
     by_epochs = cfg.SCALE_MATCH.SOLVER.EPOCHS > 0
     own_max_iter = not by_epochs or cfg.SOLVER.MAX_ITER != default.MAX_ITER
@@ -186,8 +190,10 @@ def _with_schedule(cfg: CfgNode) -> CfgNode:
     # Scales what is given in iterations; epochs need no scaling.
     cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
     batch = cfg.SOLVER.IMS_PER_BATCH
-    plan = EpochPlan.from_dicts(dicts, total_batch=batch, seed=0)
-    epoch = EpochSize(len(dicts), batch, plan.batches_per_epoch)
+    plan = EpochPlan.from_dicts(
+        dicts, total_batch=batch, seed=0, together=tiles.together, empty_share=tiles.empty_share
+    )
+    epoch = EpochSize(plan.images_per_epoch, batch, plan.batches_per_epoch)
     schedule = plan_schedule(
         epoch,
         epochs=cfg.SCALE_MATCH.SOLVER.EPOCHS,

@@ -19,6 +19,7 @@ from torch import nn
 from scale_match.core.errors import InputError
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.data.loader import build_test_loader, build_train_loader
+from scale_match.data.training_tiles import TrainingTiles
 from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.data_sets import evaluation_dicts, training_dicts
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
@@ -216,15 +217,20 @@ class ScaleMatchTrainer(DefaultTrainer):
         cls, cfg: CfgNode, *, start_iteration: int = 0
     ) -> Iterable[list[dict[str, Any]]]:
         """Batches of ``DATASETS.TRAIN`` without end, from an iteration on."""
+        tiles = TrainingTiles.from_config(cfg)
         return build_train_loader(
             training_dicts(
-                cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+                cfg.DATASETS.TRAIN,
+                filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+                tiles=tiles,
             ),
             ScaleMatchDatasetMapper(cfg, is_train=True),
             total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
             seed=cfg.SEED,
             start_iteration=start_iteration,
             num_workers=cfg.DATALOADER.NUM_WORKERS,
+            together=tiles.together,
+            empty_share=tiles.empty_share,
         )
 
     @classmethod

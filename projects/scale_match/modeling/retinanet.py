@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scale_match.core.errors import InputError
 from scale_match.modeling.anchor_grid import AnchorGrid
+from scale_match.modeling.ignored_regions import anchors_inside
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.modeling.matcher import OverlapMatcher
 from scale_match.modeling.pyramid_config import levels_from_config
@@ -28,10 +29,12 @@ LOSS_NORMALIZERS = ("num_positives", "moving_average")
 class ScaleMatchRetinaNet(RetinaNet):
     """RetinaNet whose head, anchors and features all follow from one `PyramidLevels`.
 
-    Apart from that it differs from detectron2's RetinaNet in three things: a ground-truth box that
+    Apart from that it differs from detectron2's RetinaNet in four things: a ground-truth box that
     meets no anchor gets no positive one; labels are found without a matrix of all boxes and anchors
-    (`OverlapMatcher` does both); and losses are divided by the number of positive anchors of the
-    batch, as the authors' framework does, unless the running average of detectron2 is asked for.
+    (`OverlapMatcher` does both); ground truth of class -1 is a region to ignore, and background
+    anchors that lie in one by more than ``ignore_overlap`` have no loss; and losses are divided by
+    the number of positive anchors of the batch, as the authors' framework does, unless the running
+    average of detectron2 is asked for.
 
     Args:
         levels: The pyramid.
@@ -44,6 +47,7 @@ class ScaleMatchRetinaNet(RetinaNet):
         iou_thresholds: Limits of the IoU between the ``iou_labels``.
         iou_labels: 0 background, -1 ignored, 1 positive; one more than thresholds.
         bbox_reg_weights: Weights of (dx, dy, dw, dh).
+        ignore_overlap: Share of an anchor's area; see above.
         loss_normalizer: "num_positives", the positive anchors of this process' batch, at least
             one per image; or "moving_average", detectron2's running average of them.
         test_topk_candidates: Candidates per level before suppression.
@@ -71,6 +75,7 @@ class ScaleMatchRetinaNet(RetinaNet):
         iou_thresholds: Sequence[float] = (0.4, 0.5),
         iou_labels: Sequence[int] = (0, -1, 1),
         bbox_reg_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        ignore_overlap: float = 0.5,
         loss_normalizer: Literal["num_positives", "moving_average"] = "num_positives",
         test_topk_candidates: int = 2000,
         max_detections_per_image: int = 1000,
@@ -106,6 +111,7 @@ class ScaleMatchRetinaNet(RetinaNet):
             **retinanet,
         )
         self.levels = levels
+        self.ignore_overlap = ignore_overlap
         self._divides_by_positives = loss_normalizer == "num_positives"
 
     @classmethod
@@ -150,7 +156,8 @@ class ScaleMatchRetinaNet(RetinaNet):
 
         Args:
             anchors: Per level, R in all.
-            gt_instances: Per image, with ``gt_boxes`` and ``gt_classes``.
+            gt_instances: Per image, with ``gt_boxes`` and ``gt_classes``; class -1 is a region to
+                ignore.
 
         Returns:
             Per image the label of each anchor (class, K background, -1 ignored), (R,), and the
@@ -158,7 +165,9 @@ class ScaleMatchRetinaNet(RetinaNet):
         """
         grid = AnchorGrid(anchors, [self.levels.num_anchors] * len(anchors))
         labels, boxes = [], []
-        for instances in gt_instances:
+        for every in gt_instances:
+            is_object = every.gt_classes >= 0
+            instances, regions = every[is_object], every[~is_object].gt_boxes
             matches, kind = self.anchor_matcher.match(grid, instances.gt_boxes)
             if len(instances):
                 label = instances.gt_classes.index_select(0, matches)
@@ -166,6 +175,10 @@ class ScaleMatchRetinaNet(RetinaNet):
             else:
                 label = torch.zeros_like(matches)
                 boxes.append(torch.zeros_like(grid.anchors))
+            if len(regions):
+                # Anchors of objects in a region keep their label.
+                inside = anchors_inside(grid, regions, self.ignore_overlap)
+                kind = kind.masked_fill(inside & (kind == 0), -1)
             label = label.masked_fill(kind == 0, self.num_classes).masked_fill(kind == -1, -1)
             labels.append(label)
         return labels, boxes

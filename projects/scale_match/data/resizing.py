@@ -1,0 +1,50 @@
+"""The antialiased resize of pixels: PIL's bilinear filter in torch's vector code."""
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F  # noqa: N812 - as everyone names it
+
+__all__ = ["resize_antialiased"]
+
+
+def resize_antialiased(
+    pixels: npt.NDArray[np.uint8],
+    size: tuple[int, int],
+    extent: tuple[float, float] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Resize an image with a bilinear filter that is as wide as a new pixel, at least one old one.
+
+    The same values as ``PIL.Image.resize(size, BILINEAR)`` but for some pixels that are rounded to
+    the other side (mean difference under 0.05), in a third of its time.
+
+    Args:
+        pixels: (H, W, C), C at least 1.
+        size: New (height, width), each at least 1.
+        extent: Height and width of the part to take, in pixels from the top left corner and no
+            whole numbers where the last row or column belongs to it in part; None takes all.
+
+    Returns:
+        (*size, C).
+    """
+    if extent is None and pixels.shape[:2] == size:
+        return pixels
+    batch = _as_tensor(pixels).permute(2, 0, 1)[None]  # in memory still H x W x C, which is fast
+    if extent is None or extent == pixels.shape[:2]:
+        resized = F.interpolate(batch, size, mode="bilinear", antialias=True)
+    else:
+        # The number of new pixels is rounded down, and no fewer than are asked for.
+        factors = tuple(new / old * (1 + 1e-12) for new, old in zip(size, extent, strict=True))
+        resized = F.interpolate(batch, scale_factor=factors, mode="bilinear", antialias=True)
+    image: npt.NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()
+    return image[: size[0], : size[1]]
+
+
+def _as_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    if any(stride < 0 for stride in pixels.strides):
+        pixels = np.ascontiguousarray(pixels)
+    # Pixels out of PIL are read-only, which torch warns of; nothing writes into the tensor.
+    with warnings.catch_warnings(action="ignore"):
+        return torch.from_numpy(pixels)

@@ -1,0 +1,45 @@
+import pytest
+import torch
+from detectron2.structures import Boxes
+
+from scale_match.modeling.anchor_grid import AnchorGrid
+from scale_match.modeling.ignored_regions import anchors_inside
+
+
+def grid_of(*anchors):
+    """Anchors of 4 x 4 px at one row of cells, 4 px apart."""
+    return AnchorGrid([Boxes(torch.tensor(anchors, dtype=torch.float32))], [1])
+
+
+ROW = [[4.0 * column, 0.0, 4.0 * column + 4, 4.0] for column in range(5)]
+
+
+def regions(*boxes):
+    return Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+
+
+@pytest.mark.parametrize(
+    ("region", "least", "expected"),
+    [
+        ([4, 0, 12, 4], 0.5, [0, 1, 1, 0, 0]),
+        # half of the first and of the last: not more than half
+        ([2, 0, 10, 4], 0.5, [0, 1, 0, 0, 0]),
+        ([1.9, 0, 10.1, 4], 0.5, [1, 1, 1, 0, 0]),
+        ([0, 0, 20, 2.1], 0.5, [1, 1, 1, 1, 1]),
+        ([0, 0, 20, 1.9], 0.5, [0, 0, 0, 0, 0]),
+        ([3, 0, 9, 1], 0.0, [1, 1, 1, 0, 0]),
+        ([-99, -99, 999, 999], 0.9, [1, 1, 1, 1, 1]),
+        ([50, 50, 60, 60], 0.0, [0, 0, 0, 0, 0]),
+    ],
+)
+def test_an_anchor_is_inside_by_the_share_of_its_own_area(region, least, expected):
+    assert anchors_inside(grid_of(*ROW), regions(region), least).int().tolist() == expected
+
+
+def test_what_two_regions_cover_is_not_added_up():
+    halves = [0, 0, 2, 4], [2, 0, 4, 4]
+    assert not anchors_inside(grid_of(*ROW), regions(*halves)).any()
+
+
+def test_without_regions_no_anchor_is_inside():
+    assert anchors_inside(grid_of(*ROW), regions()).tolist() == [False] * 5
