@@ -121,6 +121,12 @@ def test_images_without_objects_have_detections_all_the_same(tmp_path):
 # ---- Measuring ----
 
 
+def test_the_memory_of_the_caller_does_not_count():
+    large = np.ones(40_000_000)  # 0.32 GB
+    assert processes.measure_process(["-c", "pass"]).peak_gb < 0.1
+    assert large.nbytes > 0.3e9
+
+
 def test_a_process_is_measured_with_its_memory_and_time():
     # 300 MB, touched.
     code = "data = bytearray(300_000_000); data[::4096] = data[1::4096]"

@@ -129,13 +129,18 @@ def _run(arguments: argparse.Namespace) -> None:
         print(
             f"{number:6}{theirs['seconds']:14.3f}{ours['seconds']:9.4f}"
             f"{theirs['seconds'] / ours['seconds']:8.0f}{theirs['peak_bytes'] / 1e9:8.2f}"
-            f"{ours['peak_bytes'] / 1e9:9.3f}{ours['peak_bytes'] / theirs['peak_bytes']:9.3f}"
+            f"{ours['peak_bytes'] / 1e9:9.3f}{_part(ours['peak_bytes'], theirs['peak_bytes']):>9}"
         )
     print(
         f"targets at 1000 boxes: {_SPEED_TARGET:g} times as fast, {_MEMORY_TARGET:g} of the memory"
     )
     if arguments.output is not None:
         write_json(arguments.output, {str(key): pair for key, pair in figures.items()}, indent=1)
+
+
+def _part(ours: float, theirs: float) -> str:
+    """Our share of their memory; few anchors may need less than the process had anyway."""
+    return f"{ours / theirs:.3f}" if theirs else "-"
 
 
 def _measure(kind: str, number: int, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What a fresh process needs: CPU seconds and memory, its own start included."""
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from scale_match.core.errors import InputError
 
@@ -13,6 +14,18 @@ __all__ = ["Measurement", "measure_process"]
 
 # Unit of ru_maxrss in bytes.
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
+
+# A process that starts another one counts as part of it until the other's own program begins. So a
+# small one lies between the measured process and the caller, which may be large.
+_STARTER = """
+import json, os, subprocess, sys
+process = subprocess.Popen([sys.executable, *sys.argv[2:]])
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = code = os.waitstatus_to_exitcode(status)
+with open(sys.argv[1], "w") as file:
+    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
+sys.exit(code if code >= 0 else 128 - code)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +44,6 @@ class Measurement:
 def measure_process(arguments: Sequence[str]) -> Measurement:
     """Run this Python with some arguments and see what it needs.
 
-    The system counts the memory of the process that starts another one as the other's, so the
-    caller should be small.
-
     Args:
         arguments: Of the interpreter: a script's path and its arguments.
 
@@ -43,23 +53,18 @@ def measure_process(arguments: Sequence[str]) -> Measurement:
     Raises:
         InputError: The process failed; the message has the end of what it wrote.
     """
-    with tempfile.TemporaryFile() as output:
-        # Nothing else may wait for it, or its usage would be lost.
-        process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=output)
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            said = output.read().decode(errors="replace").strip().splitlines()[-1:]
+    with tempfile.TemporaryDirectory() as folder:
+        figures = Path(folder) / "figures.json"
+        done = subprocess.run(
+            [sys.executable, "-c", _STARTER, str(figures), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stdout.decode(errors="replace").strip().splitlines()[-1:]
             raise InputError(
-                f"{arguments[0]} failed with exit code {process.returncode}: {' '.join(said)}"
+                f"{arguments[0]} failed with exit code {done.returncode}: {' '.join(said)}"
             )
-    return Measurement(
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_gb=usage.ru_maxrss * _MEMORY_UNIT / 1e9,
-    )
+        cpu_seconds, peak = json.loads(figures.read_text(encoding="utf-8"))
+    return Measurement(cpu_seconds=cpu_seconds, peak_gb=peak * _MEMORY_UNIT / 1e9)
