@@ -65,6 +65,28 @@ def row_of(result, **wanted):
     raise AssertionError(wanted)
 
 
+def rows_equal_to_the_run(run, folder, stem, result, *, ground_truth, tiles=None, **settings):
+    """Compare detections, scores files and metrics with those of a run; the rows' protocols."""
+    found = columns(run / "coco_instances_results.json")
+    assert len(found) > 10
+    assert columns(folder / "detections" / f"{stem}.json") == found
+    said = json.loads((run / "protocol.json").read_text())
+    protocols = []
+    for max_dets in SETTINGS.max_dets:
+        expected = score(
+            load_inputs(ground_truth, run / "coco_instances_results.json", tiles=tiles),
+            ScoringOptions(max_dets=(max_dets,)),
+            said,
+        ).to_dict()
+        saved = read_saved_scores(folder / "rows" / f"{stem}_dets-{max_dets}" / "scores.json")
+        for key in ("AP", "AR", "MR", "AP_counts", "protocol", "options", "set"):
+            assert saved.content[key] == expected[key]
+        row = row_of(result, max_dets=max_dets, **settings)
+        assert row.metrics["AP25_all"] == expected["AP"]["all_25"]
+        protocols.append((row.protocol, expected["protocol"]))
+    return protocols
+
+
 @pytest.mark.parametrize(("candidates", "limit", "threshold"), [(10, 60, 0.5), (200, 5, 0.3)])
 def test_a_row_with_run_time_crop_equals_an_evaluation(
     swept, data, tmp_path, candidates, limit, threshold
@@ -80,30 +102,17 @@ def test_a_row_with_run_time_crop_equals_an_evaluation(
     )
     stem = f"crop-yes_cand-{candidates}_img-{limit}_class-aware-{threshold}_score-0.05"
 
-    found = columns(run / "coco_instances_results.json")
+    protocols = rows_equal_to_the_run(
+        *(run, folder, stem, result),
+        ground_truth=data[0],
+        run_time_crop="yes",
+        candidates_per_level=candidates,
+        max_detections=limit,
+        nms_threshold=threshold,
+    )
 
-    assert len(found) > 10
-    assert columns(folder / "detections" / f"{stem}.json") == found
-    said = json.loads((run / "protocol.json").read_text())
-    for max_dets in SETTINGS.max_dets:
-        expected = score(
-            load_inputs(data[0], run / "coco_instances_results.json"),
-            ScoringOptions(max_dets=(max_dets,)),
-            said,
-        ).to_dict()
-        saved = read_saved_scores(folder / "rows" / f"{stem}_dets-{max_dets}" / "scores.json")
-        for key in ("AP", "AR", "MR", "AP_counts", "protocol", "options", "set"):
-            assert saved.content[key] == expected[key]
-        row = row_of(
-            result,
-            run_time_crop="yes",
-            candidates_per_level=candidates,
-            max_detections=limit,
-            nms_threshold=threshold,
-            max_dets=max_dets,
-        )
-        assert row.metrics["AP25_all"] == expected["AP"]["all_25"]
-        assert row.protocol == expected["protocol"]
+    assert len(protocols) == len(SETTINGS.max_dets)
+    assert all(row == expected for row, expected in protocols)
 
 
 @pytest.mark.parametrize(("candidates", "limit", "threshold"), [(10, 60, 0.5), (200, 5, 0.3)])
@@ -120,29 +129,17 @@ def test_a_row_without_run_time_crop_equals_an_evaluation_on_tiles_merged_afterw
     )
     stem = f"crop-no_cand-{candidates}_crop-{limit}_class-aware-{threshold}_score-0.05"
 
-    found = columns(run / "coco_instances_results.json")
+    protocols = rows_equal_to_the_run(
+        *(run, folder, stem, result),
+        tiles=folder / "tiles.json",
+        ground_truth=data[0],
+        run_time_crop="no",
+        candidates_per_level=candidates,
+        max_detections=limit,
+        nms_threshold=threshold,
+    )
 
-    assert len(found) > 10
-    assert columns(folder / "detections" / f"{stem}.json") == found
-    said = json.loads((run / "protocol.json").read_text())
-    for max_dets in SETTINGS.max_dets:
-        expected = score(
-            load_inputs(data[0], run / "coco_instances_results.json", tiles=folder / "tiles.json"),
-            ScoringOptions(max_dets=(max_dets,)),
-            said,
-        ).to_dict()
-        saved = read_saved_scores(folder / "rows" / f"{stem}_dets-{max_dets}" / "scores.json")
-        for key in ("AP", "AR", "MR", "AP_counts", "protocol", "options", "set"):
-            assert saved.content[key] == expected[key]
-        row = row_of(
-            result,
-            run_time_crop="no",
-            candidates_per_level=candidates,
-            max_detections=limit,
-            nms_threshold=threshold,
-            max_dets=max_dets,
-        )
-        assert row.metrics["AP25_all"] == expected["AP"]["all_25"]
+    assert len(protocols) == len(SETTINGS.max_dets)
 
 
 def test_the_files_say_what_the_result_says(swept):
