@@ -51,11 +51,11 @@ def test_an_absolute_path_stays(places, tmp_path):
 
 def test_the_home_folder_is_understood(places, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DETECTRON2_DATASETS", "~/root")
-    file = touch(tmp_path, "root/x.json")
+    monkeypatch.setenv("DETECTRON2_DATASETS", "~/sets")
+    file = touch(tmp_path, "sets/x.json")
 
     assert resolve_data_path("x.json") == file
-    assert resolve_data_path("~/root/x.json") == file
+    assert resolve_data_path("~/sets/x.json") == file
 
 
 @pytest.mark.parametrize("value", [None, ""])
