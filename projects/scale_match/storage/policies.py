@@ -108,15 +108,9 @@ def build_scale_policy(
         max_tries,
     )
     if policy == "gsm":
-        if size_per not in SIZES_PER:
-            raise InputError(f"size_per must be 'image' or 'box', got {size_per!r}")
-        if except_rate is not None and except_rate > 0:
-            raise InputError(
-                f"except_rate is not for gsm, whose bins have equal shares, got {except_rate}"
-            )
+        _check_gaussian(size_per, except_rate)
         aimed_at = build_gaussian_target(target, mu_sigma, normal_sample, bins, min_size)
-        sizes = _source_sizes(sources, size_per)
-        return GaussianScaleMatch.from_sizes(sizes, aimed_at, limits)
+        return GaussianScaleMatch.from_sizes(_source_sizes(sources, size_per), aimed_at, limits)
     if not target:
         raise InputError(
             f"SCALE_MATCH.POLICY {policy!r} needs SCALE_MATCH.TARGET: an annotation file or a "
@@ -134,6 +128,16 @@ def build_scale_policy(
     if policy == "sm":
         return SampledScaleMatch(histogram, limits)
     return MonotoneScaleMatch.from_sizes(_source_sizes(sources, "box"), histogram, limits)
+
+
+def _check_gaussian(size_per: str, except_rate: float | None) -> None:
+    """Refuse what gsm cannot be asked for."""
+    if size_per not in SIZES_PER:
+        raise InputError(f"size_per must be 'image' or 'box', got {size_per!r}")
+    if except_rate is not None and except_rate > 0:
+        raise InputError(
+            f"except_rate is not for gsm, whose bins have equal shares, got {except_rate}"
+        )
 
 
 def build_gaussian_target(
