@@ -245,12 +245,19 @@ def _decision(transforms: T.TransformList) -> ScaleDecision | None:
     return None
 
 
+# The same numbers as those of numpy's global generator, in a generator of our own: to exchange the
+# two takes 3 us, to seed the global one and to put its 624 words back 60 us.
+_STAND_IN = np.random.MT19937()
+_SEED_OF_STAND_IN = np.random.RandomState(_STAND_IN)
+
+
 @contextmanager
 def _numpy_seeded(seed: int) -> Iterator[None]:
     """Numpy's global generator, which detectron2's augmentations draw from, with a known state."""
-    state = np.random.get_state()  # noqa: NPY002 - it is the legacy generator that they use
-    np.random.seed(seed)  # noqa: NPY002
+    own = np.random.get_bit_generator()  # type: ignore[attr-defined] # numpy's stubs lack it
+    _SEED_OF_STAND_IN.seed(seed)
+    np.random.set_bit_generator(_STAND_IN)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002
+        np.random.set_bit_generator(own)  # type: ignore[attr-defined]
