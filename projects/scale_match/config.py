@@ -23,6 +23,7 @@ def add_scale_match_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg.SCALE_MATCH)
     _add_training_tile_keys(cfg.SCALE_MATCH)
     _add_model_keys(cfg.SCALE_MATCH)
+    _add_fcos_keys(cfg.SCALE_MATCH)
     _add_tile_keys(cfg.SCALE_MATCH)
     _add_solver_keys(cfg.SCALE_MATCH)
     cfg.SCALE_MATCH.EVAL = CfgNode()
@@ -82,8 +83,12 @@ def _add_augmentation_keys(node: CfgNode) -> None:
     # Least and greatest factor of that resize.
     node.AUGMENT.CROP_SCALES = [0.5, 2.0]
     # Exact-scale tiling towards TARGET, in place of a POLICY: greatest height and width of a tile,
-    # in pixels, for instance [512, 640]; [] = off.
+    # in pixels, for instance [512, 640]; [] = off. Obeys the keys of Scale Match from BINS to
+    # OUT_OF_RANGE, except those of "gsm" and MAX_TRIES.
     node.AUGMENT.EXACT_TILE = []
+    # Mosaics (SM+) towards TARGET, in place of a POLICY: height and width, in pixels, of a canvas
+    # of parts of several images; [] = off. Obeys the same keys.
+    node.AUGMENT.MOSAIC = []
 
 
 def _add_data_keys(node: CfgNode) -> None:
@@ -135,8 +140,47 @@ def _add_model_keys(node: CfgNode) -> None:
     node.MODEL.SCALES_PER_OCTAVE = 3
     # Height over width of the anchors, at equal area.
     node.MODEL.ASPECT_RATIOS = [0.5, 1.0, 2.0]
+    # Where levels coarser than stride 32 come from: "convolution" of res5, "convolution_of_p5", or
+    # "max_pool" of p5.
+    node.MODEL.EXTRA_LEVELS = "convolution"
+    # Least IoU of a box' best anchors that makes them positive for the RPN (low-quality matches).
+    node.MODEL.RPN_MIN_POSITIVE_IOU = 0.3
+    # IGNORE_REGIONS "mask": an anchor, proposal or location of background has no loss if more than
+    # this share of it lies in a region; in [0, 1).
+    node.MODEL.IGNORE_OVERLAP = 0.5
     # "num_positives" as mmdetection, or "moving_average" as detectron2.
     node.MODEL.LOSS_NORMALIZER = "num_positives"
+
+
+def _add_fcos_keys(node: CfgNode) -> None:
+    """Keys of FCOS, for which detectron2 has none."""
+    node.FCOS = CfgNode()
+    # Classes without background.
+    node.FCOS.NUM_CLASSES = 80
+    # Convolutions of each of the head's two branches before its output.
+    node.FCOS.NUM_CONVS = 4
+    # Norm of these convolutions; "" for none.
+    node.FCOS.NORM = ""
+    # Class score of every location before training.
+    node.FCOS.PRIOR_PROB = 0.01
+    # Per level the least and the greatest distance in pixels from a location to a side of its box;
+    # [] = up to four strides: [[-1, 16], [16, 32], [32, 64], [64, 128], [128, inf]] for 4 to 64.
+    node.FCOS.SIZE_RANGES = []
+    # Locations less than this many strides from an object's centre, in x and y, can be its own.
+    node.FCOS.CENTER_SAMPLING_RADIUS = 1.5
+    # Least distance to a side in strides that can be predicted, negative outside of the box; 0 as
+    # in mmdetection, whose boxes contain their location: too large for a 2 px object beside it.
+    node.FCOS.MIN_DISTANCE = -1.5
+    # Weight of positive locations in the focal loss.
+    node.FCOS.FOCAL_LOSS_ALPHA = 0.25
+    # Its exponent.
+    node.FCOS.FOCAL_LOSS_GAMMA = 2.0
+    # Only candidates of a greater class score; detections are ranked by it times the centerness.
+    node.FCOS.SCORE_THRESH_TEST = 0.05
+    # Candidates per level before suppression.
+    node.FCOS.TOPK_CANDIDATES_TEST = 2000
+    # Detections of a class that overlap a better one by more IoU than this are dropped.
+    node.FCOS.NMS_THRESH_TEST = 0.6
 
 
 def _add_tile_keys(node: CfgNode) -> None:
@@ -171,5 +215,22 @@ def _add_solver_keys(node: CfgNode) -> None:
     # Greatest L2 norm of all gradients together; 0 = no clipping. SOLVER.CLIP_GRADIENTS clips
     # each parameter by itself, which is something else.
     node.SOLVER.CLIP_GLOBAL_NORM = 0.0
+    # Images of the batch that BASE_LR and everything in iterations (MAX_ITER, STEPS, WARMUP_ITERS,
+    # periods) are for; they are rescaled for IMS_PER_BATCH, except for keys that the command line
+    # names. 0 = they are used as they are.
+    node.SOLVER.REFERENCE_BATCH = 0
+    # Parts that each process runs its images of a step in, one after another: less memory, the
+    # same step. They must divide these images.
+    node.SOLVER.ACCUMULATE = 1
+    # With SOLVER.AMP.ENABLED: "bf16", or "fp16" with a scaled loss.
+    node.SOLVER.AMP_DTYPE = "bf16"
+    # Decay of the moving average of the weights, as 0.9998, which evaluations use; 0 = off.
+    node.SOLVER.EMA_DECAY = 0.0
+    # Iterations between computations of the losses on the test set; 0 = off.
+    node.SOLVER.VALIDATION_LOSS_PERIOD = 0
+    # Evaluations (TEST.EVAL_PERIOD) without a better AP50_tiny after which training ends; 0 = off.
+    node.SOLVER.EARLY_STOPPING_PATIENCE = 0
     # "sgd" (SOLVER.MOMENTUM, WEIGHT_DECAY) or "adamw" (SOLVER.WEIGHT_DECAY).
     node.SOLVER.OPTIMIZER = "sgd"
+    # Project of Weights & Biases to write to, where the package wandb is installed; "" = none.
+    node.SOLVER.WANDB_PROJECT = ""

@@ -4,10 +4,11 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import build_backbone
-from detectron2.modeling.backbone.fpn import LastLevelP6P7
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 
 from scale_match.config import add_scale_match_config
-from scale_match.modeling.backbone import ExtraLevels, build_fpn, build_resnet
+from scale_match.core.errors import InputError
+from scale_match.modeling.backbone import ExtraLevels, PooledLevels, build_fpn, build_resnet
 from scale_match.modeling.levels import PyramidLevels
 
 PYRAMIDS = {
@@ -19,10 +20,13 @@ PYRAMIDS = {
 each_pyramid = pytest.mark.parametrize("levels", PYRAMIDS.values(), ids=PYRAMIDS)
 
 
-def small_backbone(levels, **resnet):
+def small_backbone(levels, extra_levels="convolution", **resnet):
     resnet = {"depth": 18, "norm": "BN", "freeze_at": 0, **resnet}
     return build_fpn(
-        bottom_up=build_resnet(levels=levels, **resnet), levels=levels, out_channels=16
+        bottom_up=build_resnet(levels=levels, **resnet),
+        levels=levels,
+        out_channels=16,
+        extra_levels=extra_levels,
     )
 
 
@@ -117,3 +121,36 @@ def test_published_backbone_has_frozen_norms_only():
 
     norms = {type(m).__name__ for m in backbone.modules() if "Norm" in type(m).__name__}
     assert norms == {"FrozenBatchNorm2d"}
+
+
+def test_pooled_levels_are_every_second_pixel_and_learn_nothing():
+    levels = PYRAMIDS["coarse only"]
+    backbone = small_backbone(levels, "max_pool").eval()
+
+    features = backbone(torch.rand(1, 3, 256, 192))
+
+    assert list(features) == ["p5", "p6", "p7", "p8"]
+    for fine, coarse in (("p5", "p6"), ("p6", "p7"), ("p7", "p8")):
+        assert torch.equal(features[coarse], features[fine][:, :, ::2, ::2])
+    assert list(backbone.top_block.parameters()) == []
+
+
+def test_one_pooled_level_is_detectron2s():
+    p5 = torch.rand(2, 3, 7, 5)
+    (ours,), (theirs,) = PooledLevels(1)(p5), LastLevelMaxPool()(p5)
+    assert torch.equal(ours, theirs)
+
+
+@each_pyramid
+def test_every_parameter_gets_a_gradient_with_pooled_levels(levels):
+    backbone = small_backbone(levels, "max_pool")
+
+    sum(feature.sum() for feature in backbone(torch.rand(2, 3, 64, 64)).values()).backward()
+
+    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
+
+
+def test_an_unknown_kind_of_extra_levels_is_refused():
+    message = r"extra_levels \(SCALE_MATCH.MODEL.EXTRA_LEVELS\) must be one of .*, received 'pool'"
+    with pytest.raises(InputError, match=message):
+        small_backbone(PyramidLevels(), "pool")

@@ -39,6 +39,12 @@ def test_three_fine_levels_need_no_res5():
 
     assert levels.bottom_up_features == ("res2", "res3", "res4")
     assert levels.num_extra_levels == 0
+    assert levels.pooled_features == ("p2", "p3", "p4")
+
+
+def test_a_second_stage_pools_from_the_four_finest_levels():
+    assert PyramidLevels().pooled_features == ("p2", "p3", "p4", "p5")
+    assert PyramidLevels(strides=(8, 16)).pooled_features == ("p3", "p4")
 
 
 def test_one_size_per_level():

@@ -41,6 +41,8 @@ model = L(ScaleMatchRetinaNet)(
     # 0 = L1
     smooth_l1_beta=0.0,
     box_reg_loss_type="smooth_l1",
+    # ignore_regions "mask": share of a background anchor in a region from which on it has no loss
+    ignore_overlap=0.5,
     test_score_thresh=0.05,
     test_topk_candidates=2000,
     test_nms_thresh=0.5,

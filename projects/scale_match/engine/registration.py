@@ -5,7 +5,12 @@ from importlib import import_module
 __all__ = ["register_all"]
 
 # Modules whose import registers something: backbones, meta-architectures.
-_REGISTERING_MODULES = ("scale_match.modeling.backbone", "scale_match.modeling.retinanet")
+_REGISTERING_MODULES = (
+    "scale_match.modeling.backbone",
+    "scale_match.modeling.faster_rcnn",
+    "scale_match.modeling.fcos",
+    "scale_match.modeling.retinanet",
+)
 
 
 def register_all() -> None:

@@ -11,6 +11,8 @@ __all__ = ["PyramidLevels"]
 # A ResNet's stages res2 .. res5 and their strides; coarser levels are convolved from res5.
 _FINEST_STRIDE = 4
 _COARSEST_BOTTOM_UP_STRIDE = 32
+# p2 .. p5 in Faster R-CNN, whose p6 is for anchors only.
+_MOST_POOLED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class PyramidLevels:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the levels, ``p2`` for stride 4 and so on."""
         return tuple(f"p{_log2(stride)}" for stride in self.strides)
+
+    @property
+    def pooled_features(self) -> tuple[str, ...]:
+        """The levels that a second stage pools its proposals from, at most the four finest."""
+        return self.feature_names[:_MOST_POOLED]
 
     @property
     def bottom_up_features(self) -> tuple[str, ...]:

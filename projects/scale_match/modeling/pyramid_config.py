@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 from scale_match.core.errors import InputError
 from scale_match.modeling.levels import PyramidLevels
 
-__all__ = ["levels_from_config"]
+__all__ = ["levels_from_config", "refuse_changed_keys"]
 
 
 def levels_from_config(cfg: CfgNode) -> PyramidLevels:
@@ -33,11 +33,33 @@ def levels_from_config(cfg: CfgNode) -> PyramidLevels:
     return levels
 
 
+def refuse_changed_keys(cfg: CfgNode, keys: Sequence[str], *, model: str) -> None:
+    """Refuses stock keys that a model does not obey where they were changed from their default.
+
+    Args:
+        cfg: The config.
+        keys: Dotted names; one that this detectron2 does not have is passed over.
+        model: Name of the model, for the message.
+
+    Raises:
+        InputError: Names the first such key and its value.
+    """
+    default = get_cfg()
+    for key in keys:
+        known, value = _looked_up(default, key), _looked_up(cfg, key)
+        if value != known:
+            raise InputError(
+                f"{key} is {value!r}, but {model} does not obey it: leave {key} at {known!r}"
+            )
+
+
 def _check_stock_keys(cfg: CfgNode, levels: PyramidLevels) -> None:
     names = {
         "MODEL.RESNETS.OUT_FEATURES": levels.bottom_up_features,
         "MODEL.FPN.IN_FEATURES": levels.bottom_up_features,
         "MODEL.RETINANET.IN_FEATURES": levels.feature_names,
+        "MODEL.RPN.IN_FEATURES": levels.feature_names,
+        "MODEL.ROI_HEADS.IN_FEATURES": levels.pooled_features,
     }
     for key, feature_names in names.items():
         value = _changed_value(cfg, key)
@@ -56,10 +78,16 @@ def _check_stock_keys(cfg: CfgNode, levels: PyramidLevels) -> None:
 
 def _changed_value(cfg: CfgNode, key: str) -> list[Any] | None:
     """The value of a stock key, None where it is still detectron2's default."""
-    value, default = cfg, get_cfg()
-    for part in key.split("."):
-        value, default = value[part], default[part]
+    value, default = _looked_up(cfg, key), _looked_up(get_cfg(), key)
     return None if value == default else list(value)
+
+
+def _looked_up(cfg: CfgNode, key: str) -> Any:  # noqa: ANN401 - configs hold anything
+    """The value of a dotted key, None where there is none."""
+    value = cfg
+    for part in key.split("."):
+        value = value.get(part, None) if isinstance(value, CfgNode) else None
+    return value
 
 
 def _same_numbers(value: list[Any], rows: Sequence[Sequence[float]]) -> bool:

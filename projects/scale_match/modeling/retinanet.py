@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, RetinaNet, build_backbone
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransform
@@ -15,9 +14,11 @@ from torch import Tensor
 
 from scale_match.core.errors import InputError
 from scale_match.modeling.anchor_grid import AnchorGrid
-from scale_match.modeling.ignored_regions import anchors_inside
+from scale_match.modeling.backbone import feature_shapes
+from scale_match.modeling.ignored_regions import anchors_inside, checked_overlap
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.modeling.matcher import OverlapMatcher
+from scale_match.modeling.process_means import mean_over_processes
 from scale_match.modeling.pyramid_config import levels_from_config
 
 __all__ = ["LOSS_NORMALIZERS", "ScaleMatchRetinaNet"]
@@ -48,8 +49,9 @@ class ScaleMatchRetinaNet(RetinaNet):
         iou_labels: 0 background, -1 ignored, 1 positive; one more than thresholds.
         bbox_reg_weights: Weights of (dx, dy, dw, dh).
         ignore_overlap: Share of an anchor's area; see above.
-        loss_normalizer: "num_positives", the positive anchors of this process' batch, at least
-            one per image; or "moving_average", detectron2's running average of them.
+        loss_normalizer: "num_positives", the positive anchors of a process' batch, at least one
+            per image, averaged over the processes; or "moving_average", detectron2's running
+            average of them, each process its own.
         test_topk_candidates: Candidates per level before suppression.
         max_detections_per_image: Detections kept after it.
         **retinanet: Other arguments of detectron2's RetinaNet: ``pixel_mean`` and
@@ -82,7 +84,7 @@ class ScaleMatchRetinaNet(RetinaNet):
         **retinanet: object,
     ) -> None:
         _check_normalizer(loss_normalizer)
-        shapes = _feature_shapes(backbone, levels)
+        shapes = feature_shapes(backbone, levels)
         channels = shapes[0].channels
         super().__init__(
             backbone=backbone,
@@ -111,7 +113,7 @@ class ScaleMatchRetinaNet(RetinaNet):
             **retinanet,
         )
         self.levels = levels
-        self.ignore_overlap = ignore_overlap
+        self.ignore_overlap = checked_overlap(ignore_overlap)
         self._divides_by_positives = loss_normalizer == "num_positives"
 
     @classmethod
@@ -134,6 +136,7 @@ class ScaleMatchRetinaNet(RetinaNet):
             "iou_labels": retinanet.IOU_LABELS,
             "bbox_reg_weights": retinanet.BBOX_REG_WEIGHTS,
             "loss_normalizer": cfg.SCALE_MATCH.MODEL.LOSS_NORMALIZER,
+            "ignore_overlap": cfg.SCALE_MATCH.MODEL.IGNORE_OVERLAP,
             "focal_loss_alpha": retinanet.FOCAL_LOSS_ALPHA,
             "focal_loss_gamma": retinanet.FOCAL_LOSS_GAMMA,
             "smooth_l1_beta": retinanet.SMOOTH_L1_LOSS_BETA,
@@ -211,13 +214,15 @@ class ScaleMatchRetinaNet(RetinaNet):
         if not self._divides_by_positives:
             return losses
         # detectron2 has divided by a running average, which it leaves in `loss_normalizer`.
-        factor = self.loss_normalizer / self._num_positives(gt_labels)
-        return {name: loss * factor for name, loss in losses.items()}
+        # The step weights the parts of an accumulated batch by what stands here.
+        self.loss_denominator = mean_over_processes(self._num_positives(gt_labels))
+        factor = self.loss_normalizer / self.loss_denominator
+        return {name: loss * factor.to(loss.dtype) for name, loss in losses.items()}
 
-    def _num_positives(self, gt_labels: list[Tensor]) -> float:
+    def _num_positives(self, gt_labels: list[Tensor]) -> Tensor:
         """Positive anchors of the batch; an image without one counts one, as in mmdetection."""
         per_image = [((x >= 0) & (x != self.num_classes)).sum().clamp(min=1) for x in gt_labels]
-        return float(sum(per_image))
+        return torch.stack(per_image).sum()
 
 
 def _check_normalizer(loss_normalizer: str) -> None:
@@ -226,15 +231,3 @@ def _check_normalizer(loss_normalizer: str) -> None:
             f"`loss_normalizer` must be one of {', '.join(LOSS_NORMALIZERS)}, "
             f"received {loss_normalizer!r}"
         )
-
-
-def _feature_shapes(backbone: Backbone, levels: PyramidLevels) -> list[ShapeSpec]:
-    """Channels and stride of each level; refuses a backbone of another pyramid."""
-    shapes: dict[str, ShapeSpec] = backbone.output_shape()
-    strides = {name: shape.stride for name, shape in shapes.items()}
-    if strides != dict(zip(levels.feature_names, levels.strides, strict=True)):
-        raise InputError(
-            f"the backbone's features have the strides {strides}, but the model's pyramid has "
-            f"{list(levels.strides)}: both must come from the same levels"
-        )
-    return [shapes[name] for name in levels.feature_names]
