@@ -18,6 +18,7 @@ def make_table(counts, tile_images, num_images, limit=10, score_threshold=0.05):
         starts=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
         boxes=np.zeros((total, 4), np.float32),
         scores=np.zeros(total, np.float32),
+        filter_scores=np.zeros(total, np.float32),
         classes=np.zeros(total, np.int32),
         levels=np.zeros(total, np.int32),
         ranks=np.zeros(total, np.int32),

@@ -408,8 +408,9 @@ def test_a_detector_without_a_threshold_of_its_own_needs_one(data, tmp_path, mon
     original = AtomicCheckpointer.load_to_evaluate
 
     def without(checkpointer, *arguments, **options):
-        original(checkpointer, *arguments, **options)
+        rest = original(checkpointer, *arguments, **options)
         del checkpointer.model.test_score_thresh
+        return rest
 
     monkeypatch.setattr(AtomicCheckpointer, "load_to_evaluate", without)
     with pytest.raises(InputError, match="has no test_score_thresh: name --score-threshold"):

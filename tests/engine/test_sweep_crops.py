@@ -60,6 +60,7 @@ def one_box_per_tile(order):
         starts=np.arange(total + 1),
         boxes=np.stack([left, left * 0 + 1, left + 5, left * 0 + 6], axis=1).astype(np.float32),
         scores=np.linspace(0.9, 0.1, total).astype(np.float32),
+        filter_scores=np.linspace(0.9, 0.1, total).astype(np.float32),
         classes=zeros,
         levels=zeros,
         ranks=zeros,

@@ -144,7 +144,8 @@ class Spots(nn.Module):
         order = scores.argsort(descending=True, stable=True)
         order = order[scores[order] > score_threshold][:limit]
         ranks = torch.arange(len(order))
-        return RawCandidates(boxes[order], scores[order], labels[order], ranks * 0, ranks)
+        columns = boxes[order], scores[order], scores[order], labels[order], ranks * 0, ranks
+        return RawCandidates(*columns)
 
 
 def spots(width, height, number=150):
@@ -255,6 +256,7 @@ def by_hand():
             np.float32,
         ),
         scores=np.array([0.5, 0.25, 0.75, 0.125], np.float32),
+        filter_scores=np.array([0.5, 0.25, 0.75, 0.125], np.float32),
         classes=np.zeros(4, np.int32),
         levels=np.zeros(4, np.int32),
         ranks=np.array([0, 1, 0, 1], np.int32),

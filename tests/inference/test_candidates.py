@@ -48,7 +48,8 @@ class Fixed(nn.Module):
         self.calls.append((len(batched_inputs), limit, score_threshold))
         zeros = torch.zeros(len(self.scores), dtype=torch.int64)
         ranks = torch.arange(len(self.scores))
-        return [RawCandidates(self.boxes, self.scores, zeros, zeros, ranks) for _ in batched_inputs]
+        columns = self.boxes, self.scores, self.scores, zeros, zeros, ranks
+        return [RawCandidates(*columns) for _ in batched_inputs]
 
 
 @pytest.mark.parametrize("limit", [1, 30, 10**6])

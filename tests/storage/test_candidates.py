@@ -22,6 +22,7 @@ def some_table(counts=(2, 0, 3)):
         starts=np.array([0, *np.cumsum(counts)]),
         boxes=generator.normal(size=(total, 4)).astype(np.float32),
         scores=generator.random(total).astype(np.float32),
+        filter_scores=generator.random(total).astype(np.float32),
         classes=np.arange(total, dtype=np.int32),
         levels=np.arange(total, dtype=np.int32) // 2,
         ranks=np.arange(total, dtype=np.int32) % 2,

@@ -1,8 +1,8 @@
 """Raw candidates of a detector, kept so that every test-time setting can be tried afterwards.
 
 A candidate is a box that the detector proposed on a tile before any suppression. Boxes are XYXY in
-pixels of the tile as the detector saw it, continuous coordinates, and not clipped: some detectors
-suppress before they clip.
+pixels of the tile as the detector saw it, continuous coordinates, and not clipped where the
+detector suppresses before it clips.
 """
 
 from dataclasses import dataclass
@@ -31,14 +31,16 @@ class CandidateTable:
         tile_images: Index into ``image_ids`` of each tile's image, ascending, (T,).
         tiles: XYXY in pixels of the image as seen, in the order of the grid, (T, 4).
         starts: First candidate of each tile, and M at the end, (T + 1,).
-        boxes: XYXY in pixels of the tile, not clipped, (M, 4).
-        scores: (M,).
+        boxes: XYXY in pixels of the tile, see above, (M, 4).
+        scores: By which they are ranked and suppressed, (M,).
+        filter_scores: What a score threshold is compared with; the same, except for a detector
+            whose scores have another factor, as FCOS has, (M,).
         classes: Class indices from 0, (M,).
         levels: Which of the detector's feature levels, (M,).
         ranks: Place in its tile and level by score, from 0; a detector that takes n candidates
             per level takes those with a rank below n, (M,).
         limit: Candidates per level that were recorded at most.
-        score_threshold: Candidates of greater scores were recorded.
+        score_threshold: Candidates of greater ``filter_scores`` were recorded.
     """
 
     image_ids: IntArray
@@ -49,6 +51,7 @@ class CandidateTable:
     starts: IntArray
     boxes: Float32Array
     scores: Float32Array
+    filter_scores: Float32Array
     classes: Int32Array
     levels: Int32Array
     ranks: Int32Array

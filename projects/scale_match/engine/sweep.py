@@ -19,6 +19,7 @@ from scale_match.engine.sweep_model import DetectorRun, detector_run
 from scale_match.engine.sweep_report import SweepRow, metrics_of, sweep_table, to_csv
 from scale_match.engine.sweep_rows import RowScorer
 from scale_match.engine.sweep_settings import RowSettings, SweepSettings
+from scale_match.inference.candidates import candidate_source
 from scale_match.scoring.scores import Scores
 from scale_match.storage.files import write_json, write_text
 from scale_match.storage.fingerprints import content_sha256
@@ -73,6 +74,7 @@ def run_sweep(
     run = detector_run(cfg)
     if not settings.score_thresholds:
         settings = replace(settings, score_thresholds=(_own_score_threshold(run),))
+    _check_candidates(run, settings)
     scorer = RowScorer(run, settings, output, write=scores)
     stored = stored_candidates(
         run,
@@ -123,6 +125,18 @@ def _content(run: DetectorRun, stored: StoredCandidates, result: SweepResult) ->
         },
         "rows": [row.to_dict() for row in result.rows],
     }
+
+
+def _check_candidates(run: DetectorRun, settings: SweepSettings) -> None:
+    """Refuses numbers of candidates per level that the detector cannot try afterwards."""
+    detector = run.model.model
+    fixed = getattr(candidate_source(detector), "fixed_limit", None)
+    if fixed is not None and settings.candidates != (fixed,):
+        raise InputError(
+            f"the first stage of {type(detector).__name__} takes {fixed} candidates per level "
+            "(MODEL.RPN.PRE_NMS_TOPK_TEST, model.rpn.pre_nms_topk), which one pass cannot vary: "
+            f"use --candidates {fixed}, not {' '.join(map(str, settings.candidates))}"
+        )
 
 
 def _own_score_threshold(run: DetectorRun) -> float:

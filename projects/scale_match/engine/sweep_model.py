@@ -19,6 +19,7 @@ from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.data.lazy import register_files
 from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.data_sets import evaluation_dicts
+from scale_match.engine.ema import load_to_evaluate
 from scale_match.engine.launch import check_device
 from scale_match.engine.lazy import build_tiled_model
 from scale_match.engine.model_checks import check_classes
@@ -113,7 +114,13 @@ def _yacs_run(cfg: CfgNode) -> DetectorRun:
     batches = ScaleMatchTrainer.build_test_loader(cfg, names[0])
     model = ScaleMatchTrainer.build_model(cfg)
     check_classes(model, names)
-    AtomicCheckpointer(model).load_to_evaluate(cfg.MODEL.WEIGHTS, resume=False, key="MODEL.WEIGHTS")
+    load_to_evaluate(
+        AtomicCheckpointer(model),
+        cfg.MODEL.WEIGHTS,
+        resume=False,
+        key="MODEL.WEIGHTS",
+        ema_decay=cfg.SCALE_MATCH.SOLVER.EMA_DECAY,
+    )
     return _run(
         ScaleMatchTrainer.with_tiles(cfg, model.eval()),
         batches,
@@ -134,8 +141,12 @@ def _lazy_run(cfg: DictConfig) -> DetectorRun:
     batches = instantiate(test)
     model = instantiate(cfg.model).to(cfg.train.device)
     check_classes(model, [name])
-    AtomicCheckpointer(model).load_to_evaluate(
-        cfg.train.init_checkpoint, resume=False, key="train.init_checkpoint"
+    load_to_evaluate(
+        AtomicCheckpointer(model),
+        cfg.train.init_checkpoint,
+        resume=False,
+        key="train.init_checkpoint",
+        ema_decay=cfg.train.get("ema_decay", 0.0),
     )
     nodes = {"model": cfg.model, "mapper": test.mapper}
     settings = {key: OmegaConf.to_container(node, resolve=True) for key, node in nodes.items()}

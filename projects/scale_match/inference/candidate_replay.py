@@ -35,7 +35,7 @@ class Suppression:
         candidates: Per level and tile, the best ones.
         nms: One of `NMS_TYPES`.
         threshold: IoU above which the worse of two boxes goes.
-        score_threshold: Only candidates of greater scores.
+        score_threshold: Only candidates of greater ``filter_scores``.
     """
 
     candidates: int
@@ -170,6 +170,7 @@ class _Part:
             boxes = _in_image(boxes[inside], table.tiles[tiles])
         self._rows, self._boxes, self._joined = rows, boxes, joined
         self._scores, self._ranks = table.scores[rows], table.ranks[rows]
+        self._filter_scores = table.filter_scores[rows]
         self._classes = table.classes[rows]
         self._most = int(self._ranks.max(initial=-1)) + 1
         self._one_class = not self._classes.any()
@@ -186,7 +187,7 @@ class _Part:
     def keep(self, suppression: Suppression, limit: int) -> IntArray:
         """Indices into the table of what stays, best first."""
         chosen = self._ranks < suppression.candidates
-        chosen &= self._scores > suppression.score_threshold
+        chosen &= self._filter_scores > suppression.score_threshold
         rows = self._rows[chosen]
         boxes = torch.from_numpy(self._boxes[chosen])
         scores = torch.from_numpy(self._scores[chosen])

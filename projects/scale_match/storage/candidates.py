@@ -15,10 +15,11 @@ from scale_match.storage.files import replacing
 
 __all__ = ["read_candidates", "write_candidates"]
 
-_FORMAT = "scale_match.candidates 1"
+_FORMAT = "scale_match.candidates 2"
 _DTYPES = {
     "boxes": np.float32,
     "scores": np.float32,
+    "filter_scores": np.float32,
     "classes": np.int32,
     "levels": np.int32,
     "ranks": np.int32,
