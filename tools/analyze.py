@@ -64,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         "--write-config",
         type=Path,
         metavar="FILE",
-        help="write the advice as a .yaml for tools/train_net.py, and beside it a tile file where "
-        "tiles are advised; needs --images",
+        help="write the advice as a .yaml for tools/train_net.py, or a .py for "
+        "tools/lazyconfig_train_net.py; needs --images",
     )
     parser.add_argument(
         "--test-annotations", type=Path, metavar="JSON", help="what the config tests on"
@@ -107,7 +107,8 @@ def main(argv: Sequence[str]) -> None:
         files = ConfigFiles(
             CONFIGS, args.annotations, args.images, args.test_annotations, args.test_images
         )
-        written += write_advised_config(diagnosis, files, args.write_config)
+        write_advised_config(diagnosis, files, args.write_config)
+        written.append(args.write_config)
     if args.plot is not None and diagnosis.advice is None:
         print("\nno plot: there is no object to draw")
     elif args.plot is not None and diagnosis.advice is not None:

@@ -5,10 +5,11 @@ import pytest
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 
+from scale_match.core.erasing import erase_regions
 from scale_match.core.errors import InputError
 from scale_match.data import image_reading
 from scale_match.data.image_reading import EncodedImage
-from scale_match.data.resizing import resize_antialiased
+from scale_match.data.resizing import resize_antialiased, resize_part
 
 HEIGHT, WIDTH = 171, 230  # neither is a multiple of 4 or 8
 
@@ -44,7 +45,12 @@ def decoded_shapes(monkeypatch):
         shapes.append(pixels.shape[:2])
         return resize_antialiased(pixels, size, extent)
 
+    def resize_a_part(pixels, box, size):
+        shapes.append(pixels.shape[:2])
+        return resize_part(pixels, box, size)
+
     monkeypatch.setattr(image_reading, "resize_antialiased", resize)
+    monkeypatch.setattr(image_reading, "resize_part", resize_a_part)
     return shapes
 
 
@@ -178,6 +184,75 @@ def test_an_image_can_be_asked_again(tmp_path):
     assert (image.resized((20, 30)) == small).all()
     assert (image.pixels() == whole).all()
     assert whole.shape == (HEIGHT, WIDTH, 3)
+
+
+# Parts and erased regions
+
+CORNERS = [(10, 20, 90, 100), (101, 3, 230, 87), (0, 0, 31, 171)]
+
+
+def parts_of_all(pixels, corners, sizes):
+    return [
+        resize_antialiased(pixels[y1:y2, x1:x2], size)
+        for (x1, y1, x2, y2), size in zip(corners, sizes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize(("divisor", "decoded"), [(1, HEIGHT), (3, HEIGHT), (4, 86), (9, 43)])
+def test_parts_are_those_of_the_whole_image_decoded_once(
+    tmp_path, decoded_shapes, orientation, divisor, decoded
+):
+    path = saved(tmp_path / "a.jpg", orientation=orientation, quality=95)
+    whole = read_image(path, "RGB")
+    corners = CORNERS if orientation < 5 else [(y1, x1, y2, x2) for x1, y1, x2, y2 in CORNERS]
+    sizes = [((y2 - y1) // divisor, (x2 - x1) // divisor) for x1, y1, x2, y2 in corners]
+    found = EncodedImage(path, "RGB").parts(corners, sizes)
+    assert {shape[0] for shape in decoded_shapes} == {decoded}
+    for ours, theirs in zip(found, parts_of_all(whole, corners, sizes), strict=True):
+        assert ours.shape == theirs.shape
+        difference = np.abs(ours - theirs.astype(int))
+        assert difference.mean() < (1.5 if decoded < HEIGHT else 0.2)
+        assert decoded < HEIGHT or orientation > 1 or difference.max() == 0
+
+
+def test_the_least_reduced_part_sets_how_far_an_image_is_decoded(tmp_path, decoded_shapes):
+    image = EncodedImage(saved(tmp_path / "a.jpg"), "BGR")
+    image.parts(CORNERS[:2], [(10, 10), (84, 129)])
+    assert set(decoded_shapes) == {(HEIGHT, WIDTH)}
+    assert image.parts([], []) == []
+
+
+@pytest.mark.parametrize("image_format", ["L", "YUV-BT.601"])
+def test_parts_of_other_formats_have_their_channels(tmp_path, image_format):
+    image = EncodedImage(saved(tmp_path / "a.jpg"), image_format)
+    (reduced,) = image.parts([(1, 1, 90, 90)], [(20, 20)])
+    assert reduced.shape == (20, 20, 1 if image_format == "L" else 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_erased_regions_are_filled_in_all_that_is_decoded(tmp_path, decoded_shapes, orientation):
+    path = saved(tmp_path / "a.jpg", orientation=orientation, quality=95)
+    regions, objects = np.array([[20.0, 30, 64, 60]]), np.array([[40.0, 40, 16, 16]])
+    expected = erase_regions(read_image(path, "RGB"), regions, objects)
+    image = EncodedImage(path, "RGB")
+    image.erase(regions, objects)
+    assert (image.pixels() == expected).all()
+    size = tuple(side // 6 for side in image.size)
+    resized = image.resized(size)
+    assert decoded_shapes[-1] in ((86, 115), (115, 86))
+    assert np.abs(resized - resize_antialiased(expected, size).astype(int)).mean() < 1.0
+    (part,) = image.parts([(18, 28, 90, 100)], [(12, 12)])
+    of_all = resize_antialiased(expected[28:100, 18:90], (12, 12))
+    assert np.abs(part - of_all.astype(int)).mean() < 2.0
+
+
+def test_another_size_than_the_annotations_is_refused(tmp_path):
+    image = EncodedImage(saved(tmp_path / "a.jpg"), "RGB", 4)
+    image.check_size(WIDTH, HEIGHT)
+    message = r"\(image id 4\) is 230 x 171 pixels, but the annotations say 171 x 230"
+    with pytest.raises(InputError, match=message):
+        image.check_size(HEIGHT, WIDTH)
 
 
 # Bad input

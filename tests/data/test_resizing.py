@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scale_match.data.resizing import resize_antialiased
+from scale_match.data.resizing import resize_antialiased, resize_part
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (61, 83, 3), dtype=np.uint8)
@@ -58,3 +58,18 @@ def test_a_part_that_ends_between_pixels_is_stretched_over_the_new_image(size, e
     # PIL cuts the filter off at the box, torch at the image: only the last row and column differ.
     inner = np.abs(resized - expected)[: size[0] - 1, : size[1] - 1]
     assert inner.size == 0 or (inner.mean() < 0.05 and inner.max() <= 2)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (7, 9)])
+def test_a_box_between_pixels_is_what_pil_makes_of_it(size):
+    box = (10.25, 3.5, 70.75, 44.125)
+    resized = resize_part(NOISE, box, size)
+    assert resized.shape == (*size, 3)
+    assert np.abs(resized - by_pil(NOISE, size, box=box)).mean() < 1.0  # of pixels beside the box
+    grey = resize_part(NOISE[:, :, :1], box, size)
+    assert (grey[:, :, 0] == resized[:, :, 0]).all()
+
+
+def test_a_box_on_pixels_is_cut_out_and_resized():
+    expected = resize_antialiased(NOISE[3:44, 10:70], (20, 30))
+    assert (resize_part(NOISE, (10.0, 3.0, 70.0, 44.0), (20, 30)) == expected).all()

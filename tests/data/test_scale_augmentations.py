@@ -20,6 +20,7 @@ from scale_match.data.scale_augmentations import (
     build_scale_augmentations,
     scale_augmentations_from_config,
 )
+from scale_match.data.size_target import SizeTarget
 from scale_match.storage.annotations import read_annotations
 from toy import make_toy_dataset
 
@@ -62,8 +63,9 @@ def described(augmentation):
 
 
 def lazy_augmentations(settings):
-    node = LazyConfig.load(str(LAZY_DATA)).dataloader.train.mapper.augmentations[0]
-    node.update(OmegaConf.create(settings))
+    loader = LazyConfig.load(str(LAZY_DATA)).dataloader
+    node = loader.train.mapper.augmentations[0]
+    node.merge_with(OmegaConf.create(settings))
     return instantiate(node)
 
 
@@ -156,8 +158,16 @@ def test_settings_that_exclude_each_other_are_refused(cfg):
     cfg.SCALE_MATCH.AUGMENT.CROP_SIZE = []
     cfg.SCALE_MATCH.AUGMENT.EXACT_TILE = [64, 80]
     cfg.SCALE_MATCH.POLICY = "sm"
-    with pytest.raises(InputError, match=r"SCALE_MATCH\.POLICY must be none with .* but is 'sm'"):
+    with pytest.raises(InputError, match=r"POLICY \(.*\) must be none with .* but is 'sm'"):
         scale_augmentations_from_config(cfg)
+
+
+def test_a_policy_beside_exact_tiles_is_refused_in_lazy_configs_too(toy_files):
+    loader = LazyConfig.load(str(LAZY_DATA)).dataloader
+    loader.train.mapper.scale_policy.merge_with({"policy": "sm", "target": str(toy_files[0])})
+    loader.train.mapper.augmentations[0].exact_tile = [64, 80]
+    with pytest.raises(InputError, match=r"POLICY \(.*\) must be none with .* but is 'sm'"):
+        instantiate(loader.train.mapper.augmentations[0])
 
 
 def test_exact_tiles_are_the_same_in_both_front_ends(cfg, toy_files):
@@ -166,7 +176,7 @@ def test_exact_tiles_are_the_same_in_both_front_ends(cfg, toy_files):
     cfg.SCALE_MATCH.AUGMENT.EXACT_TILE = [64, 80]
     (ours,) = scale_augmentations_from_config(cfg).augs
     (lazy,) = lazy_augmentations(
-        {"exact_tile": [64, 80], "target": str(path), "source": str(path)}
+        {"exact_tile": [64, 80], "exact_sizes": {"target": str(path), "source": str(path)}}
     ).augs
     assert ours.tiling.windows.largest == lazy.tiling.windows.largest == (64, 80)
     maps = [each.tiling.windows.size_map.destination.tolist() for each in (ours, lazy)]
@@ -175,7 +185,8 @@ def test_exact_tiles_are_the_same_in_both_front_ends(cfg, toy_files):
 
 def test_workers_and_a_resume_change_no_exact_tile(dicts, toy_files):
     path, _ = toy_files
-    settings = {"exact_tile": [64, 80], "target": str(path), "source": str(path)}
+    sizes = SizeTarget(target=str(path), source=str(path))
+    settings = {"exact_tile": [64, 80], "exact_sizes": sizes}
     alone = batches(dicts, settings)
     assert batches(dicts, settings, workers=2) == alone
     assert batches(dicts, settings, start=4, count=2) == alone[4:]

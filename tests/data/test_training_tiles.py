@@ -120,7 +120,20 @@ def test_a_box_with_less_than_seven_tenths_of_its_size_is_not_in_the_tile():
     assert [box[0] for box in first[1]] == [0, 1, 2]
     # half of 1: sqrt(0.5) = 0.707; 0.55 of 2: sqrt = 0.74
     assert [box[0] for box in second[1]] == [1, 2]
-    assert tiles_of(image_with(((2.9, 0, 2, 4), {})))[1][1] == []
+
+
+def test_what_a_tile_shows_of_a_box_of_another_one_is_marked_as_cut():
+    entry = image_with(((2.9, 0, 2, 4), {}))
+
+    first, second = tile_dicts([entry], tile=(6, 4), overlap=(2, 2))
+
+    assert "cut" not in first["annotations"][0]
+    (piece,) = second["annotations"]
+    assert piece["cut"]
+    assert not piece.get("gt_ignore")
+    assert piece["bbox"] == pytest.approx([0, 0, 0.9, 4])
+    assert has_box(first)
+    assert not has_box(second)
 
 
 @pytest.mark.parametrize("flag", ["gt_ignore", "uncertain", "iscrowd"])
@@ -169,7 +182,7 @@ def test_tiles_and_boxes_are_those_of_the_tile_file(files):
 
         assert boxes(mine) == boxes(their)
         others = len(mine["annotations"]) - len(boxes(mine))
-        assert sum(b["gt_ignore"] for b in mine["annotations"]) >= others
+        assert sum(b["gt_ignore"] or "cut" in b for b in mine["annotations"]) >= others
 
 
 def test_batches_of_both_are_equal_to_the_last_bit(files):
@@ -248,6 +261,21 @@ def test_only_tiles_of_whole_images_can_be_cut(files):
         InputError, match=r"are of tiles already .*TRAIN_TILES.ENABLED .* must be False"
     ):
         tile_dicts(cornered(files), **TILES)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"overlap": (32, 8)}, r"\[32, 24\], \[32, 8\] and 0.7: overlap must be smaller than"),
+        ({"tile": (0, 24)}, "tile must be at least 1, got 0"),
+        ({"keep": 1.5}, r"and 1.5: keep must be in \(0, 1\], got 1.5"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_by_their_keys(files, numbers, message):
+    settings = TrainingTiles(enabled=True, **{**TILES, **numbers})
+    keys = r"SCALE_MATCH\.TRAIN_TILES\.SIZE, OVERLAP and KEEP \(dataloader\.train\.tiles\.tile, .*"
+    with pytest.raises(InputError, match=keys + message):
+        settings.select(whole(files), filter_empty=True)
 
 
 def test_settings_of_both_front_ends_mean_the_same():

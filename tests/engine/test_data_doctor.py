@@ -10,6 +10,7 @@ from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.events import EventStorage
 
+from config_facts import lazy_facts, yacs_facts
 from data_samples import box, image, random_objects, write_data, write_image
 from scale_match.core.anchor_recall import best_anchor_ious
 from scale_match.core.data_advice import training_bytes
@@ -89,10 +90,12 @@ def test_the_advised_config_trains(make, tiles, tmp_path):
     diagnosis = diagnose(DoctorSettings(annotations, images, backbone="r18")).diagnosis
     output = tmp_path / "mine.yaml"
     files = ConfigFiles(CONFIGS, annotations, images)
-    written = write_advised_config(diagnosis, files, output)
-    assert [path.name for path in written] == ["mine.tiles.json"] * tiles + ["mine.yaml"]
+    write_advised_config(diagnosis, files, output)
     cfg = yacs_config(output)
-    assert tiles == cfg.SCALE_MATCH.TILES.ENABLED
+    assert tiles == cfg.SCALE_MATCH.TILES.ENABLED == cfg.SCALE_MATCH.TRAIN_TILES.ENABLED
+    if tiles:
+        sides = cfg.SCALE_MATCH.TILES.SIZE, cfg.SCALE_MATCH.TILES.OVERLAP
+        assert sides == (cfg.SCALE_MATCH.TRAIN_TILES.SIZE, cfg.SCALE_MATCH.TRAIN_TILES.OVERLAP)
     anchors = diagnosis.advice.anchors
     assert list(anchors.strides) == cfg.SCALE_MATCH.MODEL.STRIDES
     cfg.merge_from_list(
@@ -101,6 +104,18 @@ def test_the_advised_config_trains(make, tiles, tmp_path):
     cfg.OUTPUT_DIR = str(tmp_path / "run")
     train(cfg, resume=False)
     assert (tmp_path / "run" / "model_final.pth").is_file()
+
+
+@pytest.mark.parametrize("backbone", ["r18", "r50"])
+@pytest.mark.parametrize("make", [make_toy_dataset, make_large])
+def test_the_lazy_form_says_the_same(make, backbone, tmp_path):
+    annotations, images = make(tmp_path / "data")
+    diagnosis = diagnose(DoctorSettings(annotations, images, backbone=backbone)).diagnosis
+    files = ConfigFiles(CONFIGS, annotations, images, annotations, images)
+    for name in ("mine.yaml", "mine.py"):
+        write_advised_config(diagnosis, files, tmp_path / name)
+    found = [yacs_facts(tmp_path / "mine.yaml"), lazy_facts(tmp_path / "mine.py")]
+    assert found[0] == found[1]
 
 
 def test_a_config_for_a_gpu_builds_with_as_many_classes_as_categories(tmp_path):
@@ -135,8 +150,7 @@ def test_tiles_are_trained_on_as_they_are(tmp_path):
     diagnosis = diagnose(DoctorSettings(annotations, tmp_path)).diagnosis
     assert diagnosis.problems == ()
     output = tmp_path / "mine.yaml"
-    written = write_advised_config(diagnosis, ConfigFiles(CONFIGS, annotations, tmp_path), output)
-    assert written == (output,)
+    write_advised_config(diagnosis, ConfigFiles(CONFIGS, annotations, tmp_path), output)
     content = yaml.safe_load(output.read_text())["SCALE_MATCH"]
     assert content["DATA"]["TRAIN_ANNOTATIONS"] == str(annotations)
     assert "TILES" not in content
@@ -151,8 +165,8 @@ def test_data_that_would_stop_a_training_get_no_config(tmp_path):
         InputError, match=r"cannot be trained on as it is \(image files that are missing: 1\)"
     ):
         write_advised_config(diagnosis, files, tmp_path / "mine.yaml")
-    with pytest.raises(InputError, match=r"must name a \.yaml file, received .*mine\.py"):
-        write_advised_config(diagnosis, files, tmp_path / "mine.py")
+    with pytest.raises(InputError, match=r"must name a \.yaml or \.py file, received .*mine\.txt"):
+        write_advised_config(diagnosis, files, tmp_path / "mine.txt")
     assert list(tmp_path.iterdir()) == [annotations]
 
 

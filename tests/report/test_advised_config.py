@@ -33,6 +33,7 @@ def test_the_settings_are_those_of_the_advice(found, tmp_path):
         "ASPECT_RATIOS": list(anchors.aspect_ratios),
     }
     assert ours["TILES"] == {"ENABLED": True, "SIZE": [640, 512], "OVERLAP": [100, 100]}
+    assert ours["TRAIN_TILES"] == ours["TILES"]
     assert ours["SOLVER"] == {"CLIP_GLOBAL_NORM": 1.0}
     assert content["SOLVER"] == {"IMS_PER_BATCH": 2, "BASE_LR": 0.01}
     assert text.startswith("# Advised by tools/analyze.py for gt.json: 1 objects in 1 images\n")
@@ -64,3 +65,4 @@ def test_whole_images_switch_tiles_off(found, tmp_path):
     tiles = replace(found.advice.tiles, enabled=False)
     _, content = config_of(found, tmp_path, tiles=tiles, scale_match=None)
     assert content["SCALE_MATCH"]["TILES"] == {"ENABLED": False}
+    assert "TRAIN_TILES" not in content["SCALE_MATCH"]

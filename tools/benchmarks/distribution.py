@@ -39,6 +39,14 @@ example:
 _Sample = Iterator[tuple[int, BoolArray, FloatArray]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Rule:
+    """Samples by index and epoch, and how many there are in an epoch."""
+
+    sample: Callable[[int, int], _Sample]
+    per_epoch: int
+
+
 @dataclass(frozen=True)
 class _Figures:
     """Of one rule over all epochs."""
@@ -74,14 +82,15 @@ def _run(arguments: argparse.Namespace) -> None:
     except InputError as error:
         raise InputError(f"{arguments.source} or {arguments.target}: {error}") from error
     results = {
-        name: _figures(name, sample, len(images), arguments.epochs, len(sizes), reached)
-        for name, sample in rules.items()
+        name: _figures(name, rule, arguments.epochs, len(sizes), reached)
+        for name, rule in rules.items()
     }
     print(f"{len(sizes)} boxes in {len(images)} images, {arguments.epochs} epochs")
-    print(f"{'':24}{'KS':>8}{'seen':>8}{'boxes per sample':>18}")
+    print(f"{'':24}{'KS':>8}{'seen':>8}{'boxes per sample':>18}{'samples per epoch':>19}")
     for name, figures in results.items():
         print(
-            f"{name:24}{figures.ks:8.4f}{figures.seen:8.1%}{figures.boxes_per_sample:18.1f}",
+            f"{name:24}{figures.ks:8.4f}{figures.seen:8.1%}{figures.boxes_per_sample:18.1f}"
+            f"{rules[name].per_epoch:19}"
         )
     print(f"targets of the last two: KS {_KS_TARGET:g}, seen {_SEEN_TARGET:.0%}")
     if arguments.output is not None:
@@ -92,13 +101,15 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _rules(
     images: list[SourceImage], sizes: FloatArray, target: SizeHistogram, seed: int
-) -> dict[str, Callable[[int, int], _Sample]]:
-    """Samplers by name, each of an image's index and an epoch."""
+) -> dict[str, _Rule]:
+    """Samplers by name."""
     tiling = ExactTiling.from_images(images, target)
     mosaics = Mosaics.from_images(images, target)
 
-    def scaled(policy: ScalePolicy) -> Callable[[int, int], _Sample]:
-        return lambda index, epoch: _scaled(policy, images[index], index, seed, epoch)
+    def scaled(policy: ScalePolicy) -> _Rule:
+        return _Rule(
+            lambda index, epoch: _scaled(policy, images[index], index, seed, epoch), len(images)
+        )
 
     def tile(index: int, epoch: int) -> _Sample:
         rng = sample_randomness(seed, images[index].image_id, epoch).rng
@@ -112,8 +123,8 @@ def _rules(
     return {
         "sm": scaled(SampledScaleMatch(target)),
         "msm": scaled(MonotoneScaleMatch.from_sizes(sizes, target)),
-        "mosaics (SM+)": mosaic,
-        "exact-scale tiling": tile,
+        "mosaics (SM+)": _Rule(mosaic, mosaics.num_canvases),
+        "exact-scale tiling": _Rule(tile, len(images)),
     }
 
 
@@ -125,26 +136,19 @@ def _scaled(policy: ScalePolicy, image: SourceImage, index: int, seed: int, epoc
     yield index, decision.keep, box_sizes(boxes[decision.keep] * [*ratios, *ratios])
 
 
-def _figures(
-    name: str,
-    sample: Callable[[int, int], _Sample],
-    num_images: int,
-    epochs: int,
-    num_boxes: int,
-    reached: FloatArray,
-) -> _Figures:
+def _figures(name: str, rule: _Rule, epochs: int, num_boxes: int, reached: FloatArray) -> _Figures:
     seen: dict[int, BoolArray] = {}
     sizes: list[FloatArray] = []
     for epoch in tqdm(range(epochs), desc=name, unit="epoch", leave=False):
-        for index in range(num_images):
-            for member, keep, left in sample(index, epoch):
+        for index in range(rule.per_epoch):
+            for member, keep, left in rule.sample(index, epoch):
                 seen[member] = seen[member] | keep if member in seen else keep
                 sizes.append(left)
     together = np.concatenate(sizes)
     return _Figures(
         ks_distance(together, empirical_cdf(reached)) if len(together) else 1.0,
         sum(int(np.count_nonzero(keep)) for keep in seen.values()) / num_boxes,
-        len(together) / (num_images * epochs),
+        len(together) / (rule.per_epoch * epochs),
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Pyramid",
     "anchors_per_megapixel",
     "best_anchor_ious",
+    "best_shape_ious",
     "recall_by_size",
     "spread_sample",
 ]
@@ -57,22 +58,47 @@ def best_anchor_ious(
     Returns:
         In [0, 1], (N,).
     """
+    ratios = np.array(pyramid.aspect_ratios, np.float64)
+    shapes = []
+    for sizes in pyramid.anchor_sizes:
+        widths = (np.array(sizes, np.float64)[:, None] / np.sqrt(ratios)).reshape(-1)
+        shapes.append(np.stack([widths, widths * np.tile(ratios, len(sizes))], axis=1))
+    return best_shape_ious(pyramid.strides, shapes, boxes, image_sides, offset=offset)
+
+
+def best_shape_ious(
+    strides: Sequence[float],
+    shapes: Sequence[FloatArray],
+    boxes: FloatArray,
+    image_sides: FloatArray,
+    *,
+    offset: float = 0.0,
+) -> FloatArray:
+    """The same for anchors of any shapes.
+
+    Args:
+        strides: Of the levels in pixels.
+        shapes: Per level the widths and heights of its anchors in pixels, (A, 2).
+        boxes: XYWH_ABS with positive sides, (N, 4).
+        image_sides: Width and height of each box's image in pixels, (N, 2).
+        offset: Centre of the first anchor in units of the stride.
+
+    Returns:
+        In [0, 1], (N,).
+    """
     best = np.zeros(len(boxes))
     centres = boxes[:, :2] + boxes[:, 2:] / 2  # (N, 2)
     areas = boxes[:, 2] * boxes[:, 3]
-    for stride, sizes in zip(pyramid.strides, pyramid.anchor_sizes, strict=True):
+    for stride, sides_of_level in zip(strides, shapes, strict=True):
         last_cell = np.maximum(np.ceil(image_sides / stride) - 1, 0)
         cell = np.clip(np.rint(centres / stride - offset), 0, last_cell)
         distance = np.abs((cell + offset) * stride - centres)  # (N, 2)
-        for size in sizes:
-            for ratio in pyramid.aspect_ratios:
-                width = size / np.sqrt(ratio)
-                sides = np.array([width, width * ratio])
-                shared = np.minimum((boxes[:, 2:] + sides) / 2 - distance, boxes[:, 2:])
-                shared = np.clip(np.minimum(shared, sides), 0.0, None)
-                intersection = shared[:, 0] * shared[:, 1]
-                iou = intersection / (areas + sides[0] * sides[1] - intersection)
-                np.maximum(best, iou, out=best)
+        for sides in sides_of_level:
+            shared = np.minimum((boxes[:, 2:] + sides) / 2 - distance, boxes[:, 2:])
+            shared = np.clip(np.minimum(shared, sides), 0.0, None)
+            intersection = shared[:, 0] * shared[:, 1]
+            iou = intersection / (areas + sides[0] * sides[1] - intersection)
+            np.maximum(best, iou, out=best)
     return best
 
 

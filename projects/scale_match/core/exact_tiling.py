@@ -37,7 +37,7 @@ class SourceImage:
     """An image that samples are made of; make it with :meth:`of_boxes`.
 
     Attributes:
-        image_id: What draws depend on (:mod:`~scale_match.core.mosaic`).
+        image_id: A whole number or a text.
         height: In pixels.
         width: In pixels.
         boxes: (N, 4) XYXY, cut to the image.

@@ -1,6 +1,6 @@
 """Scale Match as a detectron2 augmentation: the policy decides, a resize is what it decides on."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,27 @@ from scale_match.core.scale_policy import ScaleDecision, ScalePolicy
 from scale_match.data.image_reading import EncodedImage
 from scale_match.data.resizing import resize_antialiased
 
-__all__ = ["ScaleMatch", "ScaleMatchAugInput", "ScaleMatchTransform"]
+__all__ = ["ReadingTransform", "ScaleMatch", "ScaleMatchAugInput", "ScaleMatchTransform"]
+
+
+@runtime_checkable
+class ReadingTransform(Protocol):
+    """A transform that can be applied while an image is decoded, for less work."""
+
+    def read(self, image: EncodedImage) -> npt.NDArray[Any]:
+        """What ``apply_image`` would return for the image, up to the reduction's differences."""
+        ...
+
+    def apply_box(self, boxes: FloatArray) -> FloatArray:
+        """Move boxes, (N, 4) XYXY."""
+        ...
 
 
 class ScaleMatchAugInput(T.AugInput):
     """An augmentation's input that also hands out randomness, made for one call of the mapper.
 
-    An encoded image is decoded when an augmentation first asks for ``image``. Where Scale Match
-    comes before that, as in the mapper, it is decoded to the size that the policy chose.
+    An encoded image is decoded when an augmentation first asks for ``image``. Where Scale Match or
+    an exact-scale tile comes before that, as in the mapper, it is decoded to what they chose.
 
     Attributes:
         boxes: (N, 4) XYXY_ABS doubles.
@@ -72,8 +85,8 @@ class ScaleMatchAugInput(T.AugInput):
 
     def transform(self, tfm: T.Transform) -> None:
         """Apply a transform to pixels and boxes."""
-        if isinstance(self._image, EncodedImage) and isinstance(tfm, ScaleMatchTransform):
-            self._image = self._image.resized(tfm.decision.size)
+        if isinstance(self._image, EncodedImage) and isinstance(tfm, ReadingTransform):
+            self._image = tfm.read(self._image)
             self.boxes = tfm.apply_box(self.boxes)
         else:
             super().transform(tfm)
@@ -96,6 +109,10 @@ class ScaleMatchTransform(T.ResizeTransform):
         """
         super().__init__(h, w, *decision.size)
         self.decision = decision
+
+    def read(self, image: EncodedImage) -> npt.NDArray[Any]:
+        """Decode an image to the size."""
+        return image.resized(self.decision.size)
 
     def apply_image(self, img: npt.NDArray[Any], interp: int | None = None) -> npt.NDArray[Any]:
         """Resize (H, W, C) uint8 pixels with :func:`resize_antialiased`, all else as the base."""

@@ -24,10 +24,11 @@ from scale_match.core.boxes import clip_boxes_xyxy, xywh_to_xyxy
 from scale_match.core.erasing import erase_regions
 from scale_match.core.errors import InputError
 from scale_match.core.randomness import sample_randomness
-from scale_match.core.records import FloatArray, IntArray
+from scale_match.core.records import BoolArray, FloatArray, IntArray
 from scale_match.core.scale_policy import ScaleDecision, ScalePolicy
 from scale_match.data.augmentation import ScaleMatch, ScaleMatchAugInput, ScaleMatchTransform
-from scale_match.data.datasets import is_left_out, xywh_boxes
+from scale_match.data.canvas import Canvas
+from scale_match.data.datasets import is_left_out, sizes_of_image, xywh_boxes
 from scale_match.data.image_reading import EncodedImage
 from scale_match.data.policies import policy_from_config
 from scale_match.data.scale_augmentations import scale_augmentations_from_config
@@ -38,7 +39,7 @@ __all__ = ["IGNORE_REGIONS", "ScaleMatchDatasetMapper"]
 IGNORE_REGIONS = ("background", "erase", "mask")
 
 # Models that know what class -1 is.
-_MASKING_MODELS = ("ScaleMatchRetinaNet",)
+_MASKING_MODELS = ("ScaleMatchRetinaNet", "ScaleMatchFasterRCNN", "ScaleMatchFCOS")
 
 
 class ScaleMatchDatasetMapper(DatasetMapper):
@@ -46,8 +47,8 @@ class ScaleMatchDatasetMapper(DatasetMapper):
 
     Returned keys: ``image`` (uint8 tensor, C x H x W), ``height`` and ``width`` (of the image or
     tile before augmentation), ``image_id``, ``file_name``, all others of the dictionary, and in
-    training ``instances`` (``gt_boxes``, ``gt_classes``) and, under a policy, ``scale`` (its
-    factor).
+    training ``instances`` (``gt_boxes``, ``gt_classes``), ``dropped_boxes`` (how many objects in
+    the sample were too small after scaling) and, under a policy, ``scale`` (its factor).
 
     Training leaves out boxes that are crowd, ignored or uncertain, that have no area, that the
     policy drops, or that end up with a side under ``min_box_side``. What becomes of the regions of
@@ -56,7 +57,8 @@ class ScaleMatchDatasetMapper(DatasetMapper):
     * "background": nothing is done about them;
     * "erase": they are filled with their mean colour, except for pixels of boxes to train on;
     * "mask": they come after the other ``instances`` with class -1, for a model that takes their
-      background anchors out of the loss (``ScaleMatchRetinaNet``).
+      background out of the loss, as the detectors of this project do. So does what a tile, crop or
+      mosaic shows of an object of which it leaves too little to train on.
 
     Attributes:
         num_dropped: Boxes dropped so far by ``min_box_side``, in this process.
@@ -151,24 +153,24 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         """Map one dictionary, which stays as it is.
 
         Args:
-            dataset_dict: Detectron2's standard form; ``corner`` and ``epoch`` (0 by default) are
-                understood.
+            dataset_dict: Detectron2's standard form; ``corner``, ``epoch`` (0 by default) and
+                ``canvas`` (in place of an image and its annotations) are understood.
 
         Raises:
             InputError: The image is missing, cannot be decoded to its end, or has another size
                 than the annotations say.
         """
-        sample = {key: value for key, value in dataset_dict.items() if key != "annotations"}
+        sample = {k: v for k, v in dataset_dict.items() if k not in ("annotations", "canvas")}
+        canvas: Canvas | None = dataset_dict.get("canvas")
         annotations = dataset_dict.get("annotations", ()) if self.is_train else ()
-        # Crowd and ignored boxes have no say in the scale, uncertain ones do (README 1.1).
-        counted = [box for box in annotations if not (box.get("iscrowd") or box.get("gt_ignore"))]
+        image: npt.NDArray[Any] | EncodedImage
+        if canvas is None:
+            image = self._erased(self._read_image(sample), annotations)
+        else:
+            image = canvas.pixels(self.image_format, erase=self.ignore_regions == "erase")
+            annotations = canvas.annotations()
+        counted = [box for box in annotations if sizes_of_image(box)]
         boxes = xywh_boxes(counted)  # (N, 4)
-        image = self._read_image(sample)
-        regions = xywh_boxes([box for box in annotations if is_left_out(box)])  # (M, 4)
-        if self.ignore_regions == "erase" and len(regions):
-            pixels = image.pixels() if isinstance(image, EncodedImage) else image
-            objects = xywh_boxes([box for box in annotations if not is_left_out(box)])
-            image = erase_regions(pixels, regions, objects)
         randomness = sample_randomness(self.seed, sample.get("image_id", 0), sample.get("epoch", 0))
         aug_input = ScaleMatchAugInput(image, boxes=xywh_to_xyxy(boxes), rng=randomness.rng)
         with _numpy_seeded(randomness.stock_seed):
@@ -179,14 +181,22 @@ class ScaleMatchDatasetMapper(DatasetMapper):
             return sample
         keep = np.array([not is_left_out(box) for box in counted], np.bool_)
         keep &= (boxes[:, 2:] > 0).all(axis=1)
+        wanted = keep
         decision = _decision(transforms)
         if decision is not None:
             sample["scale"] = decision.scale
-            keep &= decision.keep
+            keep = wanted & decision.keep
         classes = np.array([box["category_id"] for box in counted], np.int64)
+        # Augmentations that crop take the area of boxes of which too little is left.
+        cropped = keep & ~(aug_input.boxes[:, 2:] > aug_input.boxes[:, :2]).all(axis=1)
+        keep = keep & ~cropped
         instances = self._instances(aug_input.boxes[keep], classes[keep], image.shape[:2])
-        if self.ignore_regions == "mask" and len(regions):
-            masked = _clipped(transforms.apply_box(xywh_to_xyxy(regions)), image.shape[:2])
+        seen = _is_seen(aug_input.boxes, image.shape[:2])
+        sample["dropped_boxes"] = int((wanted & ~cropped & seen).sum()) - len(instances)
+        if self.ignore_regions == "mask":
+            flagged = xywh_boxes([box for box in annotations if is_left_out(box)])  # (M, 4)
+            regions = xywh_to_xyxy(np.concatenate([flagged, boxes[cropped]]))
+            masked = _clipped(transforms.apply_box(regions), image.shape[:2])
             instances = Instances.cat([instances, masked])
         sample["instances"] = instances
         return sample
@@ -198,13 +208,22 @@ class ScaleMatchDatasetMapper(DatasetMapper):
             return self._tiles.pixels(name, corner, image_id)
         encoded = EncodedImage(name, self.image_format, image_id)
         height, width = encoded.size
-        expected = sample.setdefault("width", width), sample.setdefault("height", height)
-        if expected != (width, height):
-            raise InputError(
-                f"{encoded.called} is {width} x {height} pixels, but the annotations say "
-                f"{expected[0]} x {expected[1]}"
-            )
+        encoded.check_size(sample.setdefault("width", width), sample.setdefault("height", height))
         return encoded
+
+    def _erased(
+        self, image: npt.NDArray[Any] | EncodedImage, annotations: Sequence[dict[str, Any]]
+    ) -> npt.NDArray[Any] | EncodedImage:
+        """The image without its flagged regions, if that is what becomes of them."""
+        flagged = [box for box in annotations if is_left_out(box) and not box.get("cut")]
+        if self.ignore_regions != "erase" or not flagged:
+            return image
+        regions = xywh_boxes(flagged)
+        objects = xywh_boxes([box for box in annotations if not is_left_out(box)])
+        if isinstance(image, EncodedImage):
+            image.erase(regions, objects)
+            return image
+        return erase_regions(image, regions, objects)
 
     def _instances(
         self, boxes: FloatArray, classes: IntArray, image_size: tuple[int, int]
@@ -236,6 +255,12 @@ def _clipped(boxes: FloatArray, image_size: tuple[int, int]) -> Instances:
     instances.gt_boxes = Boxes(torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4))
     instances.gt_classes = torch.full((len(boxes),), -1, dtype=torch.int64)
     return instances
+
+
+def _is_seen(boxes: FloatArray, image_size: tuple[int, int]) -> BoolArray:
+    """Which boxes, (N, 4) XYXY, reach into the image."""
+    height, width = image_size
+    return np.asarray((boxes[:, :2] < (width, height)).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
 
 
 def _decision(transforms: T.TransformList) -> ScaleDecision | None:

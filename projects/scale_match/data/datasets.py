@@ -22,6 +22,7 @@ __all__ = [
     "is_left_out",
     "load_dicts",
     "register_coco_file",
+    "sizes_of_image",
     "with_boxes",
     "xywh_boxes",
 ]
@@ -176,11 +177,23 @@ def check_trainable(dicts: Sequence[dict[str, Any]]) -> None:
 def is_left_out(annotation: Mapping[str, Any]) -> bool:
     """Whether training leaves an annotation out by its flags.
 
-    What becomes of its area is the mapper's ``ignore_regions``; background by default.
+    What becomes of its area is the mapper's ``ignore_regions``; background by default. ``cut``
+    marks what a tile or crop leaves of an object that belongs to another one.
     """
     return bool(
-        annotation.get("iscrowd", 0) or annotation.get("gt_ignore") or annotation.get("uncertain")
+        annotation.get("iscrowd", 0)
+        or annotation.get("gt_ignore")
+        or annotation.get("uncertain")
+        or annotation.get("cut")
     )
+
+
+def sizes_of_image(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation has a say in the scale of its image (README 1.1).
+
+    Crowd and ignored boxes have none, nor have cut ones; uncertain ones do.
+    """
+    return not (annotation.get("iscrowd") or annotation.get("gt_ignore") or annotation.get("cut"))
 
 
 def has_box(entry: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Exact-scale tiling as a detectron2 augmentation; ``core.exact_tiling`` decides."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +12,16 @@ from scale_match.core.errors import InputError
 from scale_match.core.exact_tiling import ExactTiling, SourceImage
 from scale_match.core.records import FloatArray
 from scale_match.core.windows import Window
+from scale_match.data.image_reading import EncodedImage
 from scale_match.data.resizing import resize_antialiased
+from scale_match.data.size_target import SizeTarget
 from scale_match.storage.annotations import read_annotations
-from scale_match.storage.histograms import (
-    load_histogram,
-    read_target_histogram,
-    saved_settings,
-)
 from scale_match.storage.locations import resolve_data_path
 from scale_match.storage.source_images import source_images
 
 __all__ = ["ExactTileTransform", "ExactTiles", "build_exact_tiles"]
+
+_KEY = "SCALE_MATCH.AUGMENT.EXACT_TILE (exact_tile)"
 
 
 class ExactTileTransform(T.Transform):
@@ -44,6 +44,11 @@ class ExactTileTransform(T.Transform):
         """Cut (H, W, C) pixels and resize them."""
         x1, y1, x2, y2 = self.window.corner
         return resize_antialiased(img[y1:y2, x1:x2], self.window.size)
+
+    def read(self, image: EncodedImage) -> npt.NDArray[Any]:
+        """Decode no more of an image than the tile needs."""
+        (pixels,) = image.parts([self.window.corner], [self.window.size])
+        return pixels
 
     def apply_coords(self, coords: FloatArray) -> FloatArray:
         """Move (N, 2) points x, y."""
@@ -87,31 +92,24 @@ class ExactTiles(T.Augmentation):
         return ExactTileTransform(self.tiling.sample(image, rng.random(self.tiling.num_uniforms)))
 
 
-def build_exact_tiles(
-    tile: Sequence[int], *, target: str, source: str | Sequence[str]
-) -> ExactTiles:
+def build_exact_tiles(tile: Sequence[int], sizes: SizeTarget) -> ExactTiles:
     """Build the augmentation from files; done once, in the main process.
 
     Args:
         tile: Greatest height and width in pixels.
-        target: Whose sizes to imitate: an annotation file or a saved histogram.
-        source: The annotation file or files to train on.
+        sizes: Whose sizes to imitate, and the source.
 
     Raises:
         InputError: A file or a setting breaks its rule.
     """
     size = tuple(tile)
     if len(size) != 2 or not all(type(side) is int and side >= 1 for side in size):
-        raise InputError(f"exact_tile must be a height and a width in pixels, got {list(tile)}")
-    if not target:
-        raise InputError("exact_tile needs a target (SCALE_MATCH.TARGET), got none")
-    files = [source] if isinstance(source, str) else list(source)
+        raise InputError(f"{_KEY} must be a height and a width in pixels, got {list(tile)}")
+    reached = sizes.histogram(_KEY)
+    files = [sizes.source] if isinstance(sizes.source, str) else list(sizes.source)
     images = [
         image
         for file in files
         for image in source_images(read_annotations(resolve_data_path(file)))
     ]
-    found = resolve_data_path(target)
-    saved = saved_settings(found) is not None
-    reached = load_histogram(found) if saved else read_target_histogram(found)
-    return ExactTiles(ExactTiling.from_images(images, reached, tile=size))
+    return ExactTiles(ExactTiling.from_images(images, reached, tile=size, limits=sizes.limits()))

@@ -7,7 +7,7 @@ reduction is an antialiased resize.
 
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,11 @@ from detectron2.data.detection_utils import convert_PIL_to_numpy
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from scale_match.core.boxes import xywh_to_xyxy, xyxy_to_xywh
+from scale_match.core.erasing import erase_regions
 from scale_match.core.errors import InputError
-from scale_match.data.resizing import resize_antialiased
+from scale_match.core.records import FloatArray
+from scale_match.data.resizing import resize_antialiased, resize_part
 
 __all__ = ["EncodedImage"]
 
@@ -38,7 +41,10 @@ _LEAST_REDUCED = 1.95
 _FROM_RGB = ("BGR", "YUV-BT.601")
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = 1
-_TRANSPOSED = (5, 6, 7, 8)  # orientations that exchange width and height
+# What makes the picture upright, in this order: exchange the axes, turn x round, turn y round.
+_TRANSPOSED = (5, 6, 7, 8)
+_MIRRORED_X = (2, 3, 6, 7)
+_MIRRORED_Y = (3, 4, 7, 8)
 
 
 class EncodedImage:
@@ -74,6 +80,31 @@ class EncodedImage:
         self._opened: Image.Image | None = image
         width, height = image.size
         self.size = (width, height) if self._orientation in _TRANSPOSED else (height, width)
+        self._erased: tuple[FloatArray, FloatArray] | None = None
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse an image of another size than its annotations say, both in pixels.
+
+        Raises:
+            InputError: It has another one.
+        """
+        if self.size != (height, width):
+            raise InputError(
+                f"{self.called} is {self.size[1]} x {self.size[0]} pixels, but the annotations say "
+                f"{width} x {height}"
+            )
+
+    def erase(self, regions_xywh: FloatArray, objects_xywh: FloatArray) -> None:
+        """Have regions filled with their mean colours in all pixels that are asked for from now on.
+
+        In an image that is decoded in part they are filled after that, so that their borders are
+        right within a pixel of it, half a pixel of what is made of it.
+
+        Args:
+            regions_xywh: (R, 4) XYWH in pixels of the image.
+            objects_xywh: (M, 4) XYWH; their pixels stay (:func:`erase_regions`).
+        """
+        self._erased = regions_xywh, objects_xywh
 
     def pixels(self) -> npt.NDArray[Any]:
         """All pixels, (H, W, C), equal to those of detectron2's ``read_image``.
@@ -100,9 +131,55 @@ class EncodedImage:
         Raises:
             InputError: The file cannot be decoded to its end.
         """
-        stored_size = size[::-1] if self._orientation in _TRANSPOSED else size
+        stored_size = self._stored_size(size)
         pixels, extent = self._decoded(stored_size)
         return self._finished(resize_antialiased(pixels, stored_size, extent))
+
+    def parts(
+        self, corners: Sequence[tuple[int, int, int, int]], sizes: Sequence[tuple[int, int]]
+    ) -> list[npt.NDArray[Any]]:
+        """Parts of the image, each in a size of its own, decoding the image once.
+
+        Where the least reduced part is left clearly over a quarter of its size they are
+        :func:`resize_antialiased` of the pixels inside; else as :meth:`resized` has it.
+
+        Args:
+            corners: x1, y1, x2, y2 in whole pixels inside the image, x2 and y2 exclusive.
+            sizes: New (height, width) of each.
+
+        Raises:
+            InputError: The file cannot be decoded to its end.
+        """
+        if not corners:
+            return []
+        boxes = self._as_stored(np.array(corners, np.float64))  # (N, 4)
+        new = np.array([self._stored_size(size) for size in sizes])  # (N, 2)
+        factors = (new / (boxes[:, [3, 2]] - boxes[:, [1, 0]])).max(axis=0)
+        full = self._stored_size(self.size)
+        wanted = int(np.ceil(factors[0] * full[0])), int(np.ceil(factors[1] * full[1]))
+        pixels, extent = self._decoded(wanted)
+        height, width = extent or full
+        boxes = boxes * np.tile([width / full[1], height / full[0]], 2)
+        return [
+            self._finished(resize_part(pixels, (x1, y1, x2, y2), (rows, columns)))
+            for (x1, y1, x2, y2), (rows, columns) in zip(boxes.tolist(), new.tolist(), strict=True)
+        ]
+
+    def _stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the upright picture in the axes of the stored one."""
+        return size[::-1] if self._orientation in _TRANSPOSED else size
+
+    def _as_stored(self, boxes_xyxy: FloatArray) -> FloatArray:
+        """Boxes of the upright picture, (N, 4) XYXY, in pixels as stored."""
+        height, width = self.size
+        x1, y1, x2, y2 = boxes_xyxy.T
+        if self._orientation in _MIRRORED_X:
+            x1, x2 = width - x2, width - x1
+        if self._orientation in _MIRRORED_Y:
+            y1, y2 = height - y2, height - y1
+        if self._orientation in _TRANSPOSED:
+            x1, y1, x2, y2 = y1, x1, y2, x2
+        return np.stack([x1, y1, x2, y2], axis=1)
 
     def _decoded(
         self, wanted: tuple[int, int] | None
@@ -126,7 +203,21 @@ class EncodedImage:
         except _IMAGE_ERRORS as error:
             raise self._unreadable(error) from error
         extent = None if box is None else (box[3], box[2])
-        return (pixels[:, :, None] if pixels.ndim == 2 else pixels), extent
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        return self._with_erased(pixels, extent), extent
+
+    def _with_erased(
+        self, pixels: npt.NDArray[np.uint8], extent: tuple[float, float] | None
+    ) -> npt.NDArray[np.uint8]:
+        if self._erased is None:
+            return pixels
+        full = self._stored_size(self.size)
+        height, width = extent or full
+        factors = np.tile([width / full[1], height / full[0]], 2)
+        regions, objects = (
+            xyxy_to_xywh(self._as_stored(xywh_to_xyxy(boxes)) * factors) for boxes in self._erased
+        )
+        return erase_regions(pixels, regions, objects)
 
     def _finished(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Decoded pixels in the image format and turned as Exif says."""

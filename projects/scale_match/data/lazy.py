@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from scale_match.core.errors import InputError
 from scale_match.data.datasets import check_image_files, register_coco_file
 from scale_match.data.loader import EpochDataLoader, build_test_loader, build_train_loader
+from scale_match.data.mosaics import MosaicSettings
 from scale_match.data.training_tiles import TrainingTiles
 from scale_match.storage.locations import resolve_data_path
 
@@ -59,6 +60,7 @@ def build_lazy_train_loader(
     num_workers: int = 0,
     filter_empty: bool = True,
     tiles: Mapping[str, Any] | None = None,
+    mosaic: MosaicSettings | None = None,
 ) -> EpochDataLoader:
     """A training loader of a data set that is named by its files.
 
@@ -72,6 +74,7 @@ def build_lazy_train_loader(
         num_workers: Loading processes; 0 loads in this one.
         filter_empty: Leave out images or tiles without a box to train on.
         tiles: Arguments of :class:`~scale_match.data.training_tiles.TrainingTiles`.
+        mosaic: Of :func:`~scale_match.data.mosaics.build_mosaic_settings`; None is off.
 
     Raises:
         InputError: A file is missing or breaks a rule, or there is nothing to train on.
@@ -87,6 +90,7 @@ def build_lazy_train_loader(
         num_workers=num_workers,
         together=chosen.together,
         empty_share=chosen.empty_share,
+        mosaic=mosaic,
     )
 
 

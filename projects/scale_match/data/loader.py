@@ -16,11 +16,41 @@ from torch.utils.data import DataLoader, Dataset
 from scale_match.core.errors import InputError
 from scale_match.data.datasets import check_trainable
 from scale_match.data.epochs import EpochBatchSampler, EpochPlan
+from scale_match.data.mosaics import CanvasPlan, MosaicSettings
 
-__all__ = ["EpochDataLoader", "build_test_loader", "build_train_loader"]
+__all__ = ["EpochDataLoader", "build_test_loader", "build_train_loader", "epoch_plan"]
 
 _Sample = dict[str, Any]
 _Mapper = Callable[[_Sample], _Sample]
+
+
+def epoch_plan(
+    dicts: Sequence[_Sample],
+    *,
+    total_batch: int,
+    seed: int,
+    together: int = 1,
+    empty_share: float | None = None,
+    num_canvases: int | None = None,
+) -> EpochPlan:
+    """The batches of every epoch, of images and tiles or of mosaics.
+
+    Args:
+        dicts: See :func:`build_train_loader`.
+        total_batch: Images per iteration over all processes.
+        seed: Seed of the order.
+        together: See :func:`build_train_loader`.
+        empty_share: See there.
+        num_canvases: Of an epoch, where there are mosaics; they have one orientation.
+
+    Raises:
+        InputError: There is no image, or a number is out of range.
+    """
+    if num_canvases is not None:
+        return EpochPlan([True] * num_canvases, total_batch, seed)
+    return EpochPlan.from_dicts(
+        dicts, total_batch=total_batch, seed=seed, together=together, empty_share=empty_share
+    )
 
 
 class _MappedDicts(Dataset[_Sample | InputError]):
@@ -37,6 +67,11 @@ class _MappedDicts(Dataset[_Sample | InputError]):
     def __len__(self) -> int:
         return len(self._dicts)
 
+    def entry(self, index: int) -> _Sample:
+        """A data set dictionary as it is before the mapper."""
+        entry: _Sample = self._dicts[index]
+        return entry
+
     def __getitem__(self, index: int) -> _Sample | InputError:
         return self._map(self._dicts[index])
 
@@ -48,9 +83,26 @@ class _MappedDicts(Dataset[_Sample | InputError]):
 
 
 class _MappedDictsOfEpochs(_MappedDicts):
-    """The same for the numbers of :class:`EpochBatchSampler`; the mapper sees ``epoch``."""
+    """The same for the numbers of :class:`EpochBatchSampler`; the mapper sees ``epoch``.
+
+    With ``canvases`` the index is that of a mosaic, which the mapper sees in place of an image.
+    """
+
+    def __init__(
+        self, dicts: Sequence[_Sample], mapper: _Mapper, canvases: CanvasPlan | None = None
+    ) -> None:
+        super().__init__(dicts, mapper)
+        self._canvases = canvases
+
+    @property
+    def makes_mosaics(self) -> bool:
+        """Whether a mosaic stands for each image."""
+        return self._canvases is not None
 
     def __getitem__(self, index: int) -> _Sample | InputError:
+        if self._canvases is not None:
+            epoch, canvas = divmod(index, self._canvases.mosaics.num_canvases)
+            return self._map(self._canvases.entry(canvas, epoch, self._dicts.__getitem__))
         epoch, index = divmod(index, len(self))
         return self._map({**self._dicts[index], "epoch": epoch})
 
@@ -108,6 +160,7 @@ def build_train_loader(
     num_workers: int = 0,
     together: int = 1,
     empty_share: float | None = None,
+    mosaic: MosaicSettings | None = None,
     rank: int | None = None,
     world_size: int | None = None,
 ) -> EpochDataLoader:
@@ -126,19 +179,26 @@ def build_train_loader(
         together: Tiles of an image that one worker loads for successive batches; see
             :mod:`scale_match.data.epochs`. Images of which there is one entry each are not changed.
         empty_share: Share of images without a box in an epoch; None takes all in ``dicts``.
+        mosaic: Train on canvases of parts of several images in place of images.
         rank: This process; by default detectron2's.
         world_size: Number of processes; by default detectron2's.
 
     Raises:
-        InputError: There is no image, no box to train on, or the batch cannot be shared equally.
+        InputError: There is no image, no box to train on, the batch cannot be shared equally, or
+            something else decides on the content of samples beside mosaics.
     """
     check_trainable(dicts)
-    plan = EpochPlan.from_dicts(
+    canvases = None
+    if mosaic is not None:
+        mosaic.check_alone(dicts, mapper, together=together, empty_share=empty_share)
+        canvases = mosaic.planned(dicts, seed)
+    plan = epoch_plan(
         dicts,
         total_batch=total_batch_size,
         seed=seed,
         together=together,
         empty_share=empty_share,
+        num_canvases=None if canvases is None else canvases.mosaics.num_canvases,
     )
     sampler = EpochBatchSampler(
         plan,
@@ -146,7 +206,7 @@ def build_train_loader(
         world_size=comm.get_world_size() if world_size is None else world_size,
         start_iteration=start_iteration,
     )
-    return EpochDataLoader(_MappedDictsOfEpochs(dicts, mapper), sampler, num_workers)
+    return EpochDataLoader(_MappedDictsOfEpochs(dicts, mapper, canvases), sampler, num_workers)
 
 
 def build_test_loader(

@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch.nn import functional as F  # noqa: N812 - as everyone names it
 
-__all__ = ["resize_antialiased"]
+__all__ = ["resize_antialiased", "resize_part"]
 
 
 def resize_antialiased(
@@ -40,6 +41,31 @@ def resize_antialiased(
         resized = F.interpolate(batch, scale_factor=factors, mode="bilinear", antialias=True)
     image: npt.NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()
     return image[: size[0], : size[1]]
+
+
+def resize_part(
+    pixels: npt.NDArray[np.uint8], box: tuple[float, float, float, float], size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Resize a part of an image, whose borders need not lie between pixels, with the same filter.
+
+    Args:
+        pixels: (H, W, C), C at least 1.
+        box: x1, y1, x2, y2 inside the image, in pixels.
+        size: New (height, width), each at least 1.
+
+    Returns:
+        (*size, C); in whole pixels :func:`resize_antialiased` of the pixels inside.
+    """
+    x1, y1, x2, y2 = box
+    left, top = int(x1), int(y1)
+    right, bottom = -int(-x2 // 1), -int(-y2 // 1)  # rounded up
+    part = pixels[top:bottom, left:right]
+    if (left, top, right, bottom) == box:
+        return resize_antialiased(part, size)
+    part = np.ascontiguousarray(part[:, :, 0] if part.shape[2] == 1 else part)
+    inside = (x1 - left, y1 - top, x2 - left, y2 - top)
+    resized = Image.fromarray(part).resize(size[::-1], Image.Resampling.BILINEAR, box=inside)
+    return np.asarray(resized).reshape(*size, -1)
 
 
 def _as_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -9,8 +9,8 @@ from scale_match.core.errors import InputError
 from scale_match.data.exact_tiles import build_exact_tiles
 from scale_match.data.multi_scale import MultiScalePadded
 from scale_match.data.object_crop import ObjectCrop
-from scale_match.data.policies import training_annotations
 from scale_match.data.reaspect import ReAspect
+from scale_match.data.size_target import SizeTarget
 
 __all__ = ["build_scale_augmentations", "scale_augmentations_from_config"]
 
@@ -23,8 +23,7 @@ def build_scale_augmentations(
     crop_size: Sequence[int] = (),
     crop_scales: Sequence[float] = (0.5, 2.0),
     exact_tile: Sequence[int] = (),
-    target: str = "",
-    source: str | Sequence[str] = (),
+    exact_sizes: SizeTarget | None = None,
 ) -> T.AugmentationList:
     """What is switched on, in order: stretch, then multi-scale training, a crop or exact tiles.
 
@@ -35,8 +34,7 @@ def build_scale_augmentations(
         crop_size: See :class:`ObjectCrop`; empty is off.
         crop_scales: See there.
         exact_tile: Greatest height and width of an exact-scale tile; empty is off.
-        target: Of exact tiles: whose sizes to imitate, an annotation file or a saved histogram.
-        source: Of exact tiles: the annotation file or files to train on.
+        exact_sizes: Of exact tiles: whose sizes to imitate.
 
     Returns:
         A list of at most two augmentations.
@@ -62,7 +60,7 @@ def build_scale_augmentations(
     if len(crop_size):
         steps.append(ObjectCrop(list(crop_size), list(crop_scales)))
     if len(exact_tile):
-        steps.append(build_exact_tiles(list(exact_tile), target=target, source=source))
+        steps.append(build_exact_tiles(list(exact_tile), exact_sizes or SizeTarget()))
     return T.AugmentationList(steps)
 
 
@@ -78,11 +76,6 @@ def scale_augmentations_from_config(cfg: CfgNode) -> T.AugmentationList:
             "SCALE_MATCH.DATA.RESIZE must be False with SCALE_MATCH.AUGMENT.SIZES, CROP_SIZE or "
             "EXACT_TILE, which decide on the size themselves, but is True"
         )
-    if cfg.SCALE_MATCH.POLICY != "none" and node.EXACT_TILE:
-        raise InputError(
-            "SCALE_MATCH.POLICY must be none with SCALE_MATCH.AUGMENT.EXACT_TILE, which chooses "
-            f"the scale itself, but is {cfg.SCALE_MATCH.POLICY!r}"
-        )
     return build_scale_augmentations(
         reaspect=node.REASPECT,
         sizes=node.SIZES,
@@ -90,6 +83,5 @@ def scale_augmentations_from_config(cfg: CfgNode) -> T.AugmentationList:
         crop_size=node.CROP_SIZE,
         crop_scales=node.CROP_SCALES,
         exact_tile=node.EXACT_TILE,
-        target=cfg.SCALE_MATCH.TARGET,
-        source=(cfg.SCALE_MATCH.SOURCE or training_annotations(cfg)) if node.EXACT_TILE else (),
+        exact_sizes=SizeTarget.from_config(cfg),
     )

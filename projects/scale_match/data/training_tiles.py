@@ -73,10 +73,23 @@ class TrainingTiles:
         """
         selected = list(dicts)
         if self.enabled:
+            self._check_numbers()
             selected = tile_dicts(dicts, tile=self.tile, overlap=self.overlap, keep=self.keep)
         if filter_empty and self.empty_share is None:
             selected = with_boxes(selected)
         return selected
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers that no tile can be cut by, naming the keys."""
+        try:
+            tile_grid(1, 1, tile=self.tile, overlap=self.overlap)
+            assign_boxes_to_tile(np.empty((0, 4)), (0, 0, 1, 1), keep=self.keep)
+        except InputError as error:
+            raise InputError(
+                "SCALE_MATCH.TRAIN_TILES.SIZE, OVERLAP and KEEP (dataloader.train.tiles.tile, "
+                f"overlap and keep) cannot be {list(self.tile)}, {list(self.overlap)} and "
+                f"{self.keep}: {error}"
+            ) from error
 
 
 def tile_dicts(
@@ -89,9 +102,10 @@ def tile_dicts(
     """Cut data set dictionaries into tiles, as ``storage.tiling`` cuts an annotation file.
 
     Tiles, their order, their ids (``image_id`` counts up from 0) and the boxes to train on are
-    those of the tile file, bit for bit. In one thing they differ: a box that training leaves out by
-    its flags is kept wherever it reaches into a tile. What the tile file would not have of it has
-    ``gt_ignore``, so that no size is computed from the piece.
+    those of the tile file, bit for bit. In one thing they differ: a box that the tile file would
+    not have is kept wherever it reaches into a tile, too, so that it need not be background there.
+    If training leaves it out by its flags, the piece has ``gt_ignore``, else ``cut``; no size is
+    computed from either.
 
     Args:
         dicts: Detectron2's standard form, of whole images.
@@ -119,8 +133,10 @@ def tile_dicts(
             x1, y1, x2, y2 = corner.tolist()
             belongs, clipped = assign_boxes_to_tile(coordinates, corner, keep=keep)
             pieces = _cut(coordinates, (x1, y1, x2, y2))
-            reaches = np.flatnonzero(is_region & (pieces[:, 2:] > 0).all(axis=1))
-            cut: dict[int, _Entry] = {i: {"gt_ignore": True} for i in reaches.tolist()}
+            reaches = np.flatnonzero((pieces[:, 2:] > 0).all(axis=1))
+            cut: dict[int, _Entry] = {
+                i: {"gt_ignore": True} if is_region[i] else {"cut": True} for i in reaches.tolist()
+            }
             cut |= {i: {} for i in belongs.tolist()}
             pieces[belongs] = clipped
             # In float32, as the authors store them; the tile file has these numbers.

@@ -32,11 +32,9 @@ from scale_match.core.tile_advice import advise_tiles
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.report.advised_config import ConfigFiles, advised_config
 from scale_match.storage.annotation_survey import AnnotationSurvey, survey_annotations
-from scale_match.storage.annotations import read_raw_coco
-from scale_match.storage.files import write_json, write_text
+from scale_match.storage.files import write_text
 from scale_match.storage.image_survey import ImageSurvey, survey_images
 from scale_match.storage.object_sizes import read_object_sizes
-from scale_match.storage.tiling import tile_annotations
 
 __all__ = ["DoctorSettings", "Findings", "check_strict", "diagnose", "write_advised_config"]
 
@@ -141,24 +139,19 @@ def check_strict(diagnosis: Diagnosis) -> None:
         )
 
 
-def write_advised_config(
-    diagnosis: Diagnosis, files: ConfigFiles, output: Path
-) -> tuple[Path, ...]:
-    """Write the advice as a config, and beside it the tile annotations that it may need.
+def write_advised_config(diagnosis: Diagnosis, files: ConfigFiles, output: Path) -> None:
+    """Write the advice as a config.
 
     Args:
         diagnosis: Of the file to train on.
         files: What the config names.
-        output: The config, ``.yaml``.
-
-    Returns:
-        The files that were written, the config last.
+        output: The config, ``.yaml`` (yacs) or ``.py`` (Lazy).
 
     Raises:
-        InputError: The name does not end in .yaml, or the data cannot be trained on.
+        InputError: The name ends otherwise, or the data cannot be trained on.
     """
-    if output.suffix not in (".yaml", ".yml"):
-        raise InputError(f"--write-config must name a .yaml file, received {output}")
+    if output.suffix not in (".yaml", ".yml", ".py"):
+        raise InputError(f"--write-config must name a .yaml or .py file, received {output}")
     advice = diagnosis.advice
     blocking = [one for one in diagnosis.problems if one.blocks]
     if advice is None:
@@ -168,21 +161,7 @@ def write_advised_config(
             f"{diagnosis.annotations} cannot be trained on as it is ("
             f"{PROBLEM_KINDS[blocking[0].kind].title}: {blocking[0].count}): no config is written"
         )
-    written: tuple[Path, ...] = (output,)
-    if advice.tiles.enabled and not diagnosis.summary.num_tiles:
-        tiles = output.with_suffix(".tiles.json")
-        tiled = tile_annotations(
-            read_raw_coco(files.train_annotations),
-            tile=advice.tiles.tile,
-            overlap=advice.tiles.overlap,
-        )
-        write_json(tiles, tiled)
-        files = ConfigFiles(
-            files.configs, tiles, files.train_images, files.test_annotations, files.test_images
-        )
-        written = (tiles, output)
     write_text(output, advised_config(diagnosis, advice, files, output))
-    return written
 
 
 def _advise(

@@ -1,4 +1,4 @@
-"""The advice of the data doctor as a yacs config, with the reason beside each setting."""
+"""The advice of the data doctor as a config, with the reason beside each setting."""
 
 import os
 from collections.abc import Sequence
@@ -47,10 +47,10 @@ class ConfigFiles:
 
 
 def advised_config(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, output: Path) -> str:
-    """The text of a config that ``tools/train_net.py`` takes.
+    """The text of a config: a .yaml for ``train_net.py``, a .py for ``lazyconfig_train_net.py``.
 
-    File names are absolute, so that it runs from any folder; the bases are named relative to
-    ``output`` where both lie in one checkout.
+    File names are absolute, so that it runs from any folder; the bases of a .yaml are named
+    relative to ``output`` where both lie in one checkout.
 
     Args:
         diagnosis: Of the file to train on.
@@ -58,12 +58,13 @@ def advised_config(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, out
         files: What the config names.
         output: Where the text will be written.
     """
+    if output.suffix == ".py":
+        return _lazy_text(diagnosis, advice, files, output)
     backbone = advice.memory.backbone
     num_classes = len(diagnosis.summary.categories)
     anchors, tiles = advice.anchors, advice.tiles
     parts = [
-        f"# Advised by tools/analyze.py for {Path(diagnosis.annotations).name}: "
-        f"{diagnosis.summary.num_objects} objects in {diagnosis.summary.num_images} images\n",
+        _title(diagnosis),
         f"_BASE_: {_flow(_base_paths(files.configs, _BASES[backbone], output))}\n",
         f"MODEL:\n  RETINANET:\n    NUM_CLASSES: {num_classes}\n",
         _R50_SOLVER if backbone == "r50" else "",
@@ -74,7 +75,8 @@ def advised_config(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, out
     if not diagnosis.summary.num_tiles:
         parts.append(f"  TILES:\n    # {tiles.reason}\n    ENABLED: {tiles.enabled}\n")
         if tiles.enabled:
-            parts.append(f"    SIZE: {_flow(tiles.tile)}\n    OVERLAP: {_flow(tiles.overlap)}\n")
+            sides = f"    SIZE: {_flow(tiles.tile)}\n    OVERLAP: {_flow(tiles.overlap)}\n"
+            parts.append(f"{sides}  TRAIN_TILES:\n    ENABLED: True\n{sides}")
     if advice.scale_match is not None:
         parts.append(
             "  # a pretraining towards these sizes: POLICY, TARGET and SCALE_RANGE "
@@ -85,6 +87,63 @@ def advised_config(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, out
         f"OUTPUT_DIR: {_quoted(f'output/{output.stem}')}\n",
     ]
     return "".join(parts)
+
+
+def _title(diagnosis: Diagnosis) -> str:
+    return (
+        f"# Advised by tools/analyze.py for {Path(diagnosis.annotations).name}: "
+        f"{diagnosis.summary.num_objects} objects in {diagnosis.summary.num_images} images\n"
+    )
+
+
+def _lazy_text(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, output: Path) -> str:
+    """The same as :func:`advised_config` writes as .yaml, on the parts of the Lazy configs."""
+    small = advice.memory.backbone == "r18"
+    anchors, tiles = advice.anchors, advice.tiles
+    common = files.configs.resolve() / "common"
+    recipe = f"recipes/tiny_person{'_r18' if small else ''}.py"
+    named = {
+        "train.annotations": files.train_annotations,
+        "train.images": files.train_images,
+        "test.annotations": files.test_annotations,
+        "test.images": files.test_images,
+    }
+    lines = [
+        "from detectron2.config import LazyConfig\n",
+        f"_common = {str(common)!r}",
+        "model = LazyConfig.load(",
+        f'    f"{{_common}}/models/adap_retinanet_{advice.memory.backbone}.py", "model"',
+        ")",
+        "dataloader, lr_multiplier, optimizer, tiles, train = LazyConfig.load(",
+        f'    f"{{_common}}/{recipe}",',
+        '    ("dataloader", "lr_multiplier", "optimizer", "tiles", "train"),',
+        ")\n",
+        f"model.num_classes = {len(diagnosis.summary.categories)}",
+        f"# anchors reach {100 * (anchors.recall['all'] or 0.0):.1f} % of the objects at IoU 0.5",
+        f"model.levels.strides = {list(anchors.strides)}",
+        f"model.levels.anchor_scale = {float(anchors.anchor_scale)}",
+        f"model.levels.scales_per_octave = {anchors.scales_per_octave}",
+        f"model.levels.aspect_ratios = {list(anchors.aspect_ratios)}",
+        *(
+            f"dataloader.{key} = {str(path.resolve()) if path else ''!r}"
+            for key, path in named.items()
+        ),
+    ]
+    if not diagnosis.summary.num_tiles:
+        lines += [f"# {tiles.reason}", f"tiles.enabled = {tiles.enabled}"]
+        if tiles.enabled:
+            for node in ("tiles", "dataloader.train.tiles"):
+                lines.append(f"{node}.tile = {list(tiles.tile)}")
+                lines.append(f"{node}.overlap = {list(tiles.overlap)}")
+            lines.append("dataloader.train.tiles.enabled = True")
+    if not small:
+        lines += [
+            "dataloader.train.total_batch_size = 2",
+            "optimizer.lr = 0.01",
+            "train.clip_global_norm = 1.0",
+        ]
+    lines.append(f"train.output_dir = {f'output/{output.stem}'!r}")
+    return _title(diagnosis) + "\n".join(lines) + "\n"
 
 
 def _base_paths(configs: Path, names: Sequence[str], output: Path) -> list[str]:
