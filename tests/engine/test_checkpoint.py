@@ -63,7 +63,7 @@ def test_the_best_weights_are_not_what_a_run_resumes_from(tmp_path):
     checkpointer.save_weights("model_best", iteration=9)
     assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0000004.pth")
     content = torch.load(tmp_path / "model_best.pth")
-    assert set(content) == {"model", "iteration"}
+    assert set(content) == {"model", "iteration", "scale_match"}
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,13 @@ def test_an_address_that_cannot_be_fetched_is_said(monkeypatch):
         checkpointer.load("detectron2://R.pkl")
 
 
+def test_an_address_of_another_kind_is_said():
+    with pytest.raises(InputError, match=r"file s3://b/R\.pkl: addresses start with https:// or"):
+        AtomicCheckpointer(Detector()).load("s3://b/R.pkl")
+    with pytest.raises(InputError, match=r"catalog://none: model not present in the catalog"):
+        AtomicCheckpointer(Detector()).load("catalog://none")
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".pkl"])
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04half"])
 def test_a_file_of_another_kind_is_refused(tmp_path, suffix, content):
@@ -199,11 +206,11 @@ def test_a_file_of_another_kind_is_refused(tmp_path, suffix, content):
         AtomicCheckpointer(Detector()).load(path)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_truncated_checkpoint_is_refused(tmp_path, share):
-    AtomicCheckpointer(Detector(), tmp_path).save("whole")
+@pytest.mark.parametrize("size", [300, 10_000, 100_000, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused(tmp_path, size):
+    AtomicCheckpointer(Detector(width=40_000), tmp_path).save("whole")
     data = (tmp_path / "whole.pth").read_bytes()
-    (tmp_path / "cut.pth").write_bytes(data[: int(share * len(data))])
+    (tmp_path / "cut.pth").write_bytes(data[: int(size if size > 1 else size * len(data))])
     with pytest.raises(InputError, match=r"cut\.pth is cut off or not a checkpoint"):
         AtomicCheckpointer(Detector()).load(tmp_path / "cut.pth")
 

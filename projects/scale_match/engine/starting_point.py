@@ -12,7 +12,12 @@ _logger = logging.getLogger(__name__)
 
 
 def load_starting_point(
-    checkpointer: AtomicCheckpointer, weights: str, *, resume: bool, is_lazy: bool
+    checkpointer: AtomicCheckpointer,
+    weights: str,
+    *,
+    resume: bool,
+    is_lazy: bool,
+    reset_head: bool = False,
 ) -> bool:
     """Loads what a training starts from.
 
@@ -21,6 +26,8 @@ def load_starting_point(
         weights: Weights of a new training; "" for random values.
         resume: Go on from the last checkpoint of the folder, where there is one.
         is_lazy: Which front end's keys a message names.
+        reset_head: Parts of the head that do not fit start anew; nothing of a training that goes
+            on does.
 
     Returns:
         Whether the training goes on; its state then names the last iteration done.
@@ -33,7 +40,7 @@ def load_starting_point(
         checkpointer.load(checkpointer.get_checkpoint_file())
         return True
     check_frozen_layers(checkpointer.model, weights=weights, is_lazy=is_lazy)
-    checkpointer.load(weights, checkpointables=[])
+    checkpointer.load(weights, checkpointables=[], reset_head=reset_head)
     if has_checkpoint and checkpointer.save_to_disk:
         # Else a later --resume of this run, killed before its first checkpoint, would take up
         # the old one.

@@ -2,7 +2,8 @@
 
 Weights pass from one training to another by name and shape. Another number of classes changes the
 shape of the classification layers only; these then start anew. Any other difference of shape means
-that the file belongs to another model.
+that the file belongs to another model; where it is one of the pyramid or the head, these layers can
+be told to start anew, too.
 """
 
 import re
@@ -10,8 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scale_match.core.errors import InputError
+from scale_match.engine.weight_names import BACKBONE
 
-__all__ = ["Shape", "ShapeMismatch", "WeightsReport", "check_weights", "compare_weights"]
+__all__ = [
+    "Shape",
+    "ShapeMismatch",
+    "WeightsReport",
+    "check_weights",
+    "compare_weights",
+    "is_class_layer",
+]
 
 Shape = tuple[int, ...]
 
@@ -19,8 +28,10 @@ Shape = tuple[int, ...]
 _CLASS_LAYER = re.compile(r"(^|\.)(cls_score|cls_logits|box_predictor\.bbox_pred)\.(weight|bias)$")
 # Buffers whose absence means nothing: a counter that nothing reads, and what the config gives.
 _UNIMPORTANT = re.compile(r"(\.num_batches_tracked|^pixel_mean|^pixel_std)$")
-_BACKBONE = "backbone."
+_BOTTOM_UP = "backbone.bottom_up."
 _SHOWN = 5
+_OF_HEAD = "of a head that does not fit, start anew"
+_RESET_ADVICE = "--reset-head lets them start anew, in a training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,7 @@ class ShapeMismatch:
     @property
     def is_class_layer(self) -> bool:
         """Whether another number of classes explains it: only the first dimension differs."""
-        return bool(_CLASS_LAYER.search(self.name)) and self.in_file[1:] == self.in_model[1:]
+        return is_class_layer(self.name) and self.in_file[1:] == self.in_model[1:]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.in_file} in the file, {self.in_model} in the model"
@@ -50,6 +61,10 @@ class WeightsReport:
         dropped: Names in both whose shapes differ; the model's initial values stay.
         missing: Names in the model that the file does not have.
         unused: Names in the file that the model does not have.
+        reset: Names that would fit and start anew all the same, since the file's head was trained
+            for something else.
+        naming: The project whose names the file uses; "" where that was not asked.
+        notes: Sentences on what else the file says, for the user to judge.
     """
 
     source: str
@@ -57,50 +72,74 @@ class WeightsReport:
     dropped: tuple[ShapeMismatch, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
+    reset: tuple[str, ...] = ()
+    naming: str = ""
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """A table of counts with the names that were not kept."""
+        """A table of counts with the names that were not kept, and the notes."""
         rows = [
             ("kept", len(self.kept), ""),
-            ("dropped, start anew", len(self.dropped), _some([str(one) for one in self.dropped])),
+            ("dropped, start anew", len(self.dropped), ", ".join(map(str, self.dropped))),
+            (_OF_HEAD, len(self.reset), ", ".join(_layers(self.reset))),
             ("not in the file, start anew", len(self.missing), _some(self.missing)),
             ("in the file, not used", len(self.unused), _some(self.unused)),
         ]
-        lines = [f"  {count:5d}  {what}{names and ': ' + names}" for what, count, names in rows]
-        return "\n".join([f"Weights of {self.source}:", *lines])
+        lines = [
+            f"  {count:5d}  {what}{names and ': ' + names}"
+            for what, count, names in rows
+            if count or what != _OF_HEAD
+        ]
+        naming = f" (names of {self.naming})" if self.naming else ""
+        notes = [f"  note: {note}" for note in self.notes]
+        return "\n".join([f"Weights of {self.source}{naming}:", *lines, *notes])
 
 
-def check_weights(report: WeightsReport, *, all_needed: bool) -> None:
+def is_class_layer(name: str) -> bool:
+    """Whether the number of classes decides about the shape of a parameter (detectron2's names)."""
+    return bool(_CLASS_LAYER.search(name))
+
+
+def check_weights(
+    report: WeightsReport, *, all_needed: bool, reset_head: bool = False, advice: str = ""
+) -> None:
     """Refuses the weights of another model.
 
     Args:
         report: What became of the parameters.
         all_needed: Nothing may start anew: the model is evaluated, or a training goes on.
+        reset_head: Unfitting layers of the pyramid and the head may start anew.
+        advice: What to do; the end of every sentence but the one about ``reset_head``.
 
     Raises:
-        InputError: No backbone parameter matched; or a shape differs that the number of classes
-            does not explain; or something would start anew although ``all_needed``.
+        InputError: No backbone parameter matched; or a shape differs that neither the number of
+            classes nor ``reset_head`` explains; or something would start anew although
+            ``all_needed``.
     """
     others = [one for one in report.dropped if not one.is_class_layer]
-    if others:
+    of_backbone = [one for one in others if one.name.startswith(_BOTTOM_UP)]
+    refused = of_backbone if reset_head else others
+    if refused:
+        if not (advice or of_backbone or all_needed):
+            advice = f" ({_RESET_ADVICE})"
         raise InputError(
             f"{report.source} holds the weights of another model: "
-            f"{_some([str(one) for one in others])}"
+            f"{_some([str(one) for one in refused])}{advice}"
         )
-    names = (*report.missing, *(one.name for one in report.dropped))
-    has_backbone = any(name.startswith(_BACKBONE) for name in (*report.kept, *names))
-    prefix = _BACKBONE if has_backbone else ""
+    names = (*report.missing, *(one.name for one in report.dropped), *report.reset)
+    has_backbone = any(name.startswith(BACKBONE) for name in (*report.kept, *names))
+    prefix = BACKBONE if has_backbone else ""
     if not any(name.startswith(prefix) for name in report.kept):
         raise InputError(
             f"{report.source} holds the weights of another model: none of its parameters has the "
             f"name of a {prefix and 'backbone '}parameter of this one "
-            f"(in the file: {_some(report.unused) or 'nothing'}; here: {_some(names)})"
+            f"(in the file: {_some(report.unused) or 'nothing'}; here: {_some(names)}){advice}"
         )
     if all_needed and names:
         shown = [*(str(one) for one in report.dropped), *(f"no {n}" for n in report.missing)]
         raise InputError(
             f"{report.source} does not fit this model, and nothing may start anew here: "
-            f"{_some(shown)}"
+            f"{_some(shown)}{advice}"
         )
 
 
@@ -133,6 +172,11 @@ def compare_weights(
 def _only_in(names: Mapping[str, Shape], others: Mapping[str, Shape]) -> tuple[str, ...]:
     """Names without a counterpart that matter."""
     return tuple(name for name in names if name not in others and not _UNIMPORTANT.search(name))
+
+
+def _layers(names: Sequence[str]) -> list[str]:
+    """The layers that parameters belong to, each once."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
 
 
 def _some(names: Sequence[str]) -> str:
