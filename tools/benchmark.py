@@ -7,7 +7,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import bootstrap, distribution, evaluate, histogram, loader, mapper, matching
+from benchmarks import (
+    bootstrap,
+    distribution,
+    evaluate,
+    histogram,
+    loader,
+    mapper,
+    matching,
+    train_step,
+)
 
 from scale_match.cli import run_tool
 
@@ -26,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     bootstrap.add_parser(subcommands)
     histogram.add_parser(subcommands)
     matching.add_parser(subcommands)
+    train_step.add_parser(subcommands)
     mapper.add_parser(subcommands)
     loader.add_parser(subcommands)
     return parser

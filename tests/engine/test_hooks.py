@@ -21,6 +21,7 @@ class Loop(TrainerBase):
     def __init__(self, fail_at=None):
         super().__init__()
         self.fail_at = fail_at
+        self.num_dropped_boxes = 0
 
     def run_step(self):
         if self.iter == self.fail_at:

@@ -26,28 +26,43 @@ def test_two_cpu_processes_form_one_group_and_the_first_ones_value_returns():
     ]
 
 
-def test_two_machines_with_one_cpu_process_each_meet_at_a_port():
-    # A "machine" is a call of launch; here both are on this one.
+def on_two_machines(job, *args):
+    """What a call of launch on each of two "machines" returns or raises; both are this one."""
     port = free_port()
     results = {}
 
     def machine(rank):
-        results[rank] = launch(
-            workers.gather_ranks,
-            num_gpus=1,
-            num_machines=2,
-            machine_rank=rank,
-            dist_url=f"tcp://127.0.0.1:{port}",
-            device="cpu",
-            args=(1,),
-        )
+        try:
+            results[rank] = launch(
+                job,
+                num_gpus=1,
+                num_machines=2,
+                machine_rank=rank,
+                dist_url=f"tcp://127.0.0.1:{port}",
+                device="cpu",
+                args=args,
+            )
+        except InputError as error:
+            results[rank] = str(error)
 
     threads = [threading.Thread(target=machine, args=(rank,)) for rank in (0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == {0: [(0, 0, 1), (1, 0, 1)], 1: [(0, 0, 1), (1, 0, 1)]}
+    return results[0], results[1]
+
+
+def test_two_machines_with_one_cpu_process_each_meet_at_a_port():
+    ranks = [(0, 0, 1), (1, 0, 1)]
+    assert on_two_machines(workers.gather_ranks, 1) == (ranks, ranks)
+
+
+def test_a_process_killed_on_another_machine_ends_this_one_with_a_sentence():
+    first, second = on_two_machines(workers.die)
+    assert first.startswith("process 0 lost another of the 2 processes of this run")
+    assert "--resume goes on from the last checkpoint" in first
+    assert second.startswith("process 0 was ended by SIGKILL")
 
 
 def test_bad_input_in_a_process_is_one_sentence_in_the_parent():

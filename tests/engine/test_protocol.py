@@ -56,6 +56,14 @@ def test_joint_merging_sets_the_models_own_suppression_and_limit_aside():
     }
 
 
+def test_a_model_without_a_limit_says_so():
+    model = Dense()
+    model.max_detections_per_image = -1
+    assert model_protocol(model, mapper()) == WHOLE | {"max_per_image": "none"}
+    per_tile = model_protocol(TiledModel(model, merge="per_tile"), mapper())
+    assert per_tile["max_per_tile"] == "none"
+
+
 @pytest.mark.parametrize(("limit", "per_tile"), [(None, 300), (77, 77)])
 def test_merging_per_tile_keeps_them(limit, per_tile):
     model = TiledModel(Dense(), merge="per_tile", max_detections=500, max_detections_per_tile=limit)

@@ -1,7 +1,13 @@
 import pytest
 
 from scale_match.core.errors import InputError
-from scale_match.engine.schedule import EpochSize, plan_schedule, warmup_multistep
+from scale_match.engine.schedule import (
+    EpochSize,
+    Length,
+    follow_overrides,
+    plan_schedule,
+    warmup_multistep,
+)
 
 # 794 tiles in batches of 2 = 397 iterations per epoch.
 EPOCH = EpochSize(num_images=794, batch_size=2, iterations=397)
@@ -74,6 +80,68 @@ def test_a_length_that_is_not_positive_is_refused(changes):
 def test_no_length_at_all_is_refused():
     with pytest.raises(InputError, match="neither in epochs nor in iterations"):
         plan(epochs=0)
+
+
+def followed(before, **changes):
+    settings = {"epochs": 12, "step_epochs": (8, 11), "max_iter": None, "steps": None}
+    return follow_overrides(Length(**{**settings, **changes}), before)
+
+
+def test_a_length_that_nobody_overrides_stays_as_it_is():
+    length, settled = followed({}, max_iter=100, steps=(60, 80))
+    assert length == Length(12, (8, 11), 100, (60, 80))
+    assert settled == frozenset()
+
+
+def test_steps_in_epochs_keep_their_place_in_other_epochs():
+    assert followed({"epochs": 12}, epochs=3)[0].step_epochs == (2, 2.75)
+
+
+def test_steps_that_are_named_with_the_epochs_stay():
+    length, _ = followed({"epochs": 12, "step_epochs": (8, 11)}, epochs=3, step_epochs=(1, 2))
+    assert length.step_epochs == (1, 2)
+
+
+def test_epochs_that_are_named_win_over_iterations_of_the_file():
+    length, settled = followed({"epochs": 12}, epochs=3, max_iter=20, steps=(15,))
+    assert (length.max_iter, length.steps) == (None, None)
+    assert settled == frozenset()
+
+
+def test_iterations_that_are_named_win_over_epochs_that_are_named():
+    length, settled = followed({"epochs": 12, "max_iter": 20}, epochs=3, max_iter=50)
+    assert length.max_iter == 50
+    assert settled == {"max_iter"}
+
+
+def test_steps_in_iterations_keep_their_place_in_other_iterations():
+    length, settled = followed({"max_iter": 40000}, epochs=0, max_iter=1000, steps=(30000, 36000))
+    assert length.steps == (750, 900)
+    assert settled == {"max_iter", "steps"}  # they follow from the command line
+
+
+def test_steps_that_are_named_with_the_iterations_stay():
+    before = {"max_iter": 40000, "steps": (30000,)}
+    length, settled = followed(before, epochs=0, max_iter=1000, steps=(10,))
+    assert length.steps == (10,)
+    assert settled == {"max_iter", "steps"}
+
+
+def test_epochs_switched_off_leave_iterations_alone():
+    length, _ = followed({"epochs": 12}, epochs=0, max_iter=20, steps=(15,))
+    assert (length.max_iter, length.steps) == (20, (15,))
+
+
+def test_iterations_without_a_number_in_the_file_leave_steps_alone():
+    assert followed({"max_iter": None}, max_iter=20, steps=(15,))[0].steps == (15,)
+
+
+def test_a_warm_up_without_end_is_said_and_a_shorter_one_is_not():
+    assert plan(max_iter=501).warm_up_problem("KEY") is None
+    assert plan(max_iter=500).warm_up_problem("KEY") == (
+        "The warm-up of 500 iterations (KEY) is no shorter than the training of 500: the learning "
+        "rate reaches its value in the last iteration only; set KEY to 50 or so"
+    )
 
 
 def test_the_factor_warms_up_linearly_and_then_steps():

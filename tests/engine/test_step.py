@@ -10,7 +10,7 @@ from torch import nn
 
 from scale_match.core.errors import InputError
 from scale_match.engine.non_finite import NonFiniteLossError
-from scale_match.engine.step import TrainStep, autocast_type
+from scale_match.engine.step import TrainStep
 
 
 class Line(nn.Module):
@@ -284,13 +284,6 @@ def test_mixed_precision_runs_the_forward_pass_in_bfloat16(tmp_path):
     run(step, 0, 1)
     assert step.model.kind == torch.bfloat16
     assert step.model.weight.dtype == torch.float32
-    assert autocast_type("cpu") == torch.bfloat16
-
-
-def test_mixed_precision_on_a_gpu_without_bfloat16_is_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    with pytest.raises(InputError, match=r"SOLVER\.AMP\.ENABLED.*needs bfloat16"):
-        autocast_type("cuda")
 
 
 def test_a_negative_limit_of_the_norm_is_refused(tmp_path):

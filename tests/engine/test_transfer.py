@@ -6,6 +6,7 @@ import torch
 
 from scale_match.core.errors import InputError
 from scale_match.engine import transfer
+from scale_match.engine.session import prepare
 from scale_match.engine.trainer import ScaleMatchTrainer
 from scale_match.engine.transfer import run_transfer
 from scale_match.engine.transfer_configs import build_configs, config_fingerprint, data_fingerprint
@@ -94,6 +95,7 @@ def test_a_transfer_runs_from_data_to_results_and_only_once(settings, tmp_path):
         assert values["tiny_50"] == results[run]["AP50_tiny"]
     protocol = results["protocol"]
     assert protocol["policy"] == "sm"
+    assert protocol["detector"] == "RetinaNet, ResNet-18, strides 4, 8, 16"
     assert protocol["steps"] == {"pretrain": 3, "finetune": 4, "scratch": 4}
     assert protocol["train_tile"] == [64, 64]
     assert (tmp_path / "pictures/sizes.png").stat().st_size > 1000
@@ -113,13 +115,43 @@ def test_a_transfer_runs_from_data_to_results_and_only_once(settings, tmp_path):
     assert longer["protocol"]["steps"] == {"pretrain": 3, "finetune": 5, "scratch": 5}
 
 
+@pytest.mark.parametrize(
+    ("detector", "policy", "small"),
+    [
+        ("faster_rcnn", "gsm", ("MODEL.ROI_BOX_HEAD.FC_DIM", "32")),
+        ("adap_fcos", "msm", ("SCALE_MATCH.FCOS.NUM_CONVS", "1")),
+    ],
+)
+def test_every_detector_is_transferred(settings, repository, tmp_path, detector, policy, small):
+    opts = (*SMALL_MODEL[0], *SMALL_MODEL[2], *small)
+    config = repository / f"configs/quick/{detector}_r18_fpn_20it_toy.yaml"
+    pretrain = config.with_name(f"{config.stem}_sm.yaml")
+    results = run_transfer(
+        settings(
+            tmp_path,
+            config=config,
+            pretrain_config=pretrain,
+            policy=policy,
+            opts=opts,
+            scratch=False,
+            pretrain_steps=2,
+            finetune_steps=2,
+        )
+    )
+    assert results["protocol"]["policy"] == policy
+    name = {"faster_rcnn": "Faster R-CNN", "adap_fcos": "FCOS"}[detector]
+    assert results["protocol"]["detector"] == f"{name}, ResNet-18, strides 4, 8, 16"
+    assert 0.0 <= results["pretrained"]["AP50_tiny"] <= 1.0
+    assert not _same(_weights(tmp_path / "pretrain"), _weights(tmp_path / "finetune"))
+
+
 def test_fine_tuning_starts_from_the_pretrained_weights(settings, tmp_path, monkeypatch):
     loaded = []
     original = ScaleMatchTrainer.resume_or_load
 
-    def remember(self, resume=True):
+    def remember(self, resume=True, *, reset_head=False):
         loaded.append(self.cfg.MODEL.WEIGHTS)
-        original(self, resume=resume)
+        original(self, resume=resume, reset_head=reset_head)
 
     monkeypatch.setattr(ScaleMatchTrainer, "resume_or_load", remember)
     run_transfer(settings(tmp_path, test=None, finetune_steps=1))
@@ -166,7 +198,7 @@ def test_bad_data_are_found_before_the_first_training(settings, data, tmp_path):
     assert not (tmp_path / "out/pretrain").exists()
 
 
-@pytest.mark.parametrize("policy", ["sm", "msm", "none"])
+@pytest.mark.parametrize("policy", ["sm", "msm", "gsm", "none"])
 def test_the_policy_asked_for_is_that_of_the_pretraining_only(settings, tmp_path, policy):
     configs = build_configs(settings(tmp_path, policy=policy))
     assert policy == configs.pretrain.SCALE_MATCH.POLICY
@@ -184,6 +216,7 @@ def test_both_trainings_have_as_many_classes_as_their_data(settings, data, tmp_p
     configs = build_configs(settings(tmp_path, source=many))
     assert configs.pretrain.MODEL.RETINANET.NUM_CLASSES == 3
     assert configs.pretrain.MODEL.ROI_HEADS.NUM_CLASSES == 3
+    assert configs.pretrain.SCALE_MATCH.FCOS.NUM_CLASSES == 3
     assert configs.finetune.MODEL.RETINANET.NUM_CLASSES == 1
 
 
@@ -196,6 +229,16 @@ def test_steps_asked_for_replace_epochs_and_move_the_learning_rate_steps(setting
     opts = ("SCALE_MATCH.SOLVER.EPOCHS", "0", "SOLVER.MAX_ITER", "10", "SOLVER.STEPS", "(5,)")
     cfg = build_configs(settings(tmp_path, pretrain_steps=40, opts=opts)).pretrain
     assert cfg.SOLVER.STEPS == (20,)
+
+
+def test_steps_asked_for_are_for_the_batch_that_is_used(settings, data, tmp_path):
+    opts = ("SCALE_MATCH.SOLVER.REFERENCE_BATCH", "8", "SOLVER.IMS_PER_BATCH", "2")
+    opts += ("SCALE_MATCH.SOLVER.OPTIMIZER", "sgd")
+    cfg = build_configs(settings(tmp_path, pretrain_steps=12, opts=opts)).pretrain
+    cfg.OUTPUT_DIR, cfg.SCALE_MATCH.POLICY = str(tmp_path / "out"), "none"
+    solver = prepare(cfg, training=True).SOLVER
+    assert (solver.MAX_ITER, solver.STEPS) == (12, (8, 11))
+    assert pytest.approx(cfg.SOLVER.BASE_LR / 4) == solver.BASE_LR
 
 
 def test_without_steps_the_schedule_is_that_of_the_config(settings, tmp_path):
@@ -239,7 +282,7 @@ def test_a_source_without_categories_is_an_error(settings, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"policy": "gsm"}, "--policy must be one of sm, msm, none, not 'gsm'"),
+        ({"policy": "esm"}, "--policy must be one of sm, msm, gsm, none, not 'esm'"),
         ({"seed": -1}, "--seed must not be negative, but is -1"),
         ({"num_gpus": 0}, "--num-gpus must be at least 1, but is 0"),
         ({"pretrain_steps": 0}, "--pretrain-steps must be at least 1, but is 0"),
@@ -261,6 +304,8 @@ def test_a_config_is_found_by_path_or_by_name(tmp_path, monkeypatch):
     assert find_config("quick/small.yaml", [tmp_path / "configs"]) == path
     with pytest.raises(InputError, match=r"no config quick/large, here or below .*configs"):
         find_config("quick/large", [tmp_path / "configs"])
+    with pytest.raises(InputError, match=r"Lazy one, .* name its twin quick/small\.yaml$"):
+        find_config("quick/small.py", [tmp_path / "configs"])
 
 
 def _results(pretrained, scratch):
@@ -269,6 +314,7 @@ def _results(pretrained, scratch):
         "pretrained": {**run, "AP50_tiny": pretrained},
         "scratch": {**run, "AP50_tiny": scratch},
         "protocol": {
+            "detector": "FCOS, ResNet-18, strides 4, 8, 16",
             "policy": "msm",
             "test_annotations": "test.json",
             "test_tile": [640, 512],
@@ -293,6 +339,7 @@ def test_the_table_shows_both_runs_and_the_protocol():
         "pretraining: 30 steps of 8 images; fine-tuning: 20 steps of 4 tiles of 320x256",
         "not pretrained: the same 20 steps on the same tiles",
         "at most 1000 detections",
+        "detector: FCOS, ResNet-18, strides 4, 8, 16",
         "The pretrained model is better here: AP50_tiny 62.50 against 50.00.",
     ):
         assert expected in text

@@ -17,15 +17,19 @@ __all__ = ["add_parser"]
 _BOXES = (10, 100, 1000)
 _SIZE = (640, 512)  # a tile of TinyPerson
 _SPEED_TARGET, _MEMORY_TARGET = 50.0, 1 / 20  # at the largest of _BOXES
+# What it is called here -> in the figures' heading.
+_MODELS = {"retinanet": "Adap RetinaNet", "rpn": "RPN of Faster R-CNN"}
 
 EPILOG = """
-Boxes of 2 to 20 px on the anchors of Adap RetinaNet (strides 4 to 64). Each measurement is a fresh
-process; time is the best of the repeats, memory the peak above what the process had before. Both
-ways must give equal labels and indices, which is checked. With 1000 boxes detectron2 needs 6 GB.
+Boxes of 2 to 20 px on the anchors of Adap RetinaNet and of the first stage of Faster R-CNN (strides
+4 to 64; nine and three anchors at a position, and each model's own rules). Each measurement is a
+fresh process; time is the best of the repeats, memory the peak above what the process had before.
+Both ways must give equal labels and indices, which is checked. With 1000 boxes detectron2 needs
+6 GB for RetinaNet.
 
 examples:
   python tools/benchmark.py matching
-  python tools/benchmark.py matching --device cuda --output matching.json
+  python tools/benchmark.py matching --model rpn --device cuda --output matching.json
 """
 
 # The body of a measured process.
@@ -37,9 +41,9 @@ from detectron2.structures import Boxes, pairwise_iou
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.modeling.matcher import OverlapMatcher
 
-kind, number, repeats, width, height, device, output = sys.argv[1:]
+model, kind, number, repeats, width, height, device, output = sys.argv[1:]
 width, height, number = int(width), int(height), int(number)
-levels = PyramidLevels()
+levels = PyramidLevels(scales_per_octave=1 if model == "rpn" else 3)
 generator = DefaultAnchorGenerator(
     sizes=[list(sizes) for sizes in levels.anchor_sizes],
     aspect_ratios=list(levels.aspect_ratios), strides=list(levels.strides), offset=0.0,
@@ -50,7 +54,10 @@ random = torch.Generator().manual_seed(0)
 sides = 2 + 18 * torch.rand(number, 2, generator=random)
 corners = torch.rand(number, 2, generator=random) * (torch.tensor([width, height]) - sides)
 boxes = Boxes(torch.cat([corners, corners + sides], dim=1).to(device))
-matcher = OverlapMatcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
+matcher = OverlapMatcher(
+    [0.3, 0.7] if model == "rpn" else [0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True,
+    min_low_quality_iou=0.3 if model == "rpn" else 0.0,
+)
 cell_anchors = [levels.num_anchors] * len(anchors)
 
 def match():
@@ -101,6 +108,13 @@ def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
+        "--model",
+        nargs="+",
+        choices=list(_MODELS),
+        default=list(_MODELS),
+        help="whose anchors and rules (default: both)",
+    )
+    parser.add_argument(
         "--boxes", type=int, nargs="+", default=list(_BOXES), help="numbers (default: 10 100 1000)"
     )
     parser.add_argument(
@@ -115,14 +129,27 @@ def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _run(arguments: argparse.Namespace) -> None:
     if min(*arguments.boxes, arguments.repeats, *arguments.size) < 1:
         raise InputError("--boxes, --size and --repeats need positive numbers")
+    figures = {model: _compare(model, arguments) for model in arguments.model}
+    print(
+        f"targets at 1000 boxes: {_SPEED_TARGET:g} times as fast, {_MEMORY_TARGET:g} of the memory"
+    )
+    if arguments.output is not None:
+        write_json(arguments.output, figures, indent=1)
+
+
+def _compare(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure both ways for each number of boxes and print the rows; the figures by number."""
     figures = {}
-    for number in tqdm(arguments.boxes, desc="matching", unit="number", leave=False):
-        ours, theirs = (_measure(kind, number, arguments) for kind in ("pairs", "matrix"))
+    for number in tqdm(arguments.boxes, desc=model, unit="number", leave=False):
+        ours, theirs = (_measure(model, kind, number, arguments) for kind in ("pairs", "matrix"))
         if ours["digest"] != theirs["digest"]:
             raise InputError(f"with {number} boxes the two ways gave different labels")
         figures[number] = {"pairs": ours, "matrix": theirs}
     one = figures[arguments.boxes[0]]["pairs"]
-    print(f"{one['anchors']} anchors, {one['device']}, {one['threads']} threads; labels are equal")
+    print(
+        f"{_MODELS[model]}: {one['anchors']} anchors, {one['device']}, {one['threads']} threads; "
+        "labels are equal"
+    )
     print(" boxes  detectron2 s   ours s   times      GB  ours GB     part")
     for number, pair in figures.items():
         ours, theirs = pair["pairs"], pair["matrix"]
@@ -131,11 +158,7 @@ def _run(arguments: argparse.Namespace) -> None:
             f"{theirs['seconds'] / ours['seconds']:8.0f}{theirs['peak_bytes'] / 1e9:8.2f}"
             f"{ours['peak_bytes'] / 1e9:9.3f}{_part(ours['peak_bytes'], theirs['peak_bytes']):>9}"
         )
-    print(
-        f"targets at 1000 boxes: {_SPEED_TARGET:g} times as fast, {_MEMORY_TARGET:g} of the memory"
-    )
-    if arguments.output is not None:
-        write_json(arguments.output, {str(key): pair for key, pair in figures.items()}, indent=1)
+    return {str(number): pair for number, pair in figures.items()}
 
 
 def _part(ours: float, theirs: float) -> str:
@@ -143,10 +166,10 @@ def _part(ours: float, theirs: float) -> str:
     return f"{ours / theirs:.3f}" if theirs else "-"
 
 
-def _measure(kind: str, number: int, arguments: argparse.Namespace) -> dict[str, Any]:
+def _measure(model: str, kind: str, number: int, arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "figures.json"
-        words = [kind, number, arguments.repeats if kind == "pairs" else 1, *arguments.size]
+        words = [model, kind, number, arguments.repeats if kind == "pairs" else 1, *arguments.size]
         measure_process(["-c", _CALL, *map(str, words), arguments.device, str(output)])
         figures: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return figures

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -14,7 +15,12 @@ from detectron2.utils import comm
 from fvcore.common.param_scheduler import ParamScheduler
 
 from scale_match.engine.checkpoint import AtomicCheckpointer
+from scale_match.engine.dropped_boxes import DroppedBoxes
+from scale_match.engine.early_stopping import EarlyStopping, check_early_stopping
+from scale_match.engine.ema import WeightAverage
 from scale_match.engine.evaluation_setup import Metrics
+from scale_match.engine.validation_loss import ValidationLoss
+from scale_match.engine.wandb_writer import WandbHook, WandbWriter, check_wandb
 from scale_match.storage.files import read_json, write_json
 
 __all__ = ["BestCheckpoint", "EvaluationHook", "LoopSettings", "training_hooks"]
@@ -39,6 +45,10 @@ class LoopSettings:
         log_period: Between lines of the log.
         best_metric: Flat name of the metric whose best value keeps its weights, as
             "bbox/AP50_tiny".
+        early_stopping_patience: See :class:`~scale_match.engine.early_stopping.EarlyStopping`; 0 =
+            train to the end.
+        ema_decay: See :class:`~scale_match.engine.ema.WeightAverage`; 0 = no average.
+        wandb_project: Project of Weights & Biases to write to; "" = none.
     """
 
     output_dir: Path
@@ -48,6 +58,9 @@ class LoopSettings:
     eval_period: int = 0
     log_period: int = 20
     best_metric: str = "bbox/AP50_tiny"
+    early_stopping_patience: int = 0
+    ema_decay: float = 0.0
+    wandb_project: str = ""
 
 
 class EvaluationHook(HookBase):
@@ -71,14 +84,15 @@ class EvaluationHook(HookBase):
         """Evaluates when the period is over; the last iteration waits for after_train."""
         done = self.trainer.iter + 1
         if self._period > 0 and done % self._period == 0 and done != self.trainer.max_iter:
-            self._run()
+            self.run()
 
     def after_train(self) -> None:
-        """Evaluates, unless the training broke off."""
+        """Evaluates, unless the training broke off or was stopped early."""
         if self.trainer.iter >= self.trainer.max_iter:
-            self._run()
+            self.run()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Evaluates now."""
         self.results = self._evaluate()
         if self.results:
             flat = {
@@ -99,10 +113,17 @@ class BestCheckpoint(HookBase):
     Args:
         metric: Flat name, as "bbox/AP50_tiny".
         checkpointer: Writes the weights.
+        average: Its weights are kept in place of the model's, where they were evaluated.
     """
 
-    def __init__(self, metric: str, checkpointer: AtomicCheckpointer) -> None:
+    def __init__(
+        self,
+        metric: str,
+        checkpointer: AtomicCheckpointer,
+        average: WeightAverage | None = None,
+    ) -> None:
         self._metric = metric
+        self._average = average
         self._checkpointer = checkpointer
         self._record = Path(checkpointer.save_dir) / f"{BEST_NAME}.json"
         self._best = -math.inf
@@ -134,7 +155,8 @@ class BestCheckpoint(HookBase):
             return
         self._best = value
         record = {"metric": self._metric, "value": value, "iteration": iteration}
-        self._checkpointer.save_weights(BEST_NAME, **record)
+        with self._average.applied() if self._average else nullcontext():
+            self._checkpointer.save_weights(BEST_NAME, **record)
         write_json(self._record, record)
         _logger.info("Best %s so far: %.4f at iteration %d", self._metric, value, iteration)
 
@@ -146,11 +168,13 @@ def training_hooks(
     schedule: LRSchedule,
     checkpointer: AtomicCheckpointer,
     evaluate: Callable[[], Metrics] | None,
+    validation: ValidationLoss | None = None,
 ) -> list[HookBase]:
     """The hooks of a training in their order.
 
-    The checkpoint comes before the evaluation, so that one that fails can be repeated; the writer
-    comes last, so that it sees the metrics.
+    The moving average comes before the checkpoint, which holds it; the checkpoint before the
+    evaluation, so that one that fails can be repeated; the writer last, so that it sees the
+    metrics. What looks at the test set sees the averaged weights, where there are any.
 
     Args:
         settings: How often what happens.
@@ -158,13 +182,25 @@ def training_hooks(
         schedule: detectron2's LRMultiplier, or a factor over the training from 0 to 1.
         checkpointer: Writes checkpoints in the main process.
         evaluate: None where there is nothing to evaluate on.
+        validation: Computes losses on the test set; None = off.
+
+    Raises:
+        InputError: A setting cannot be used.
     """
-    main = comm.is_main_process()
+    check_early_stopping(
+        settings.early_stopping_patience,
+        eval_period=settings.eval_period,
+        has_test_set=evaluate is not None,
+    )
     chosen: list[HookBase] = [
         hooks.IterationTimer(),
         hooks.LRScheduler(optimizer=optimizer, scheduler=schedule),
     ]
-    if main:
+    average = None
+    if settings.ema_decay != 0:
+        average = WeightAverage(checkpointer.model, settings.ema_decay, checkpointer)
+        chosen.append(average)
+    if comm.is_main_process():
         chosen.append(
             hooks.PeriodicCheckpointer(
                 checkpointer,
@@ -172,12 +208,73 @@ def training_hooks(
                 max_to_keep=settings.checkpoints_kept,
             )
         )
+    if validation is not None:
+        validation.average = average
+        chosen.append(validation)
     if evaluate is not None:
-        chosen.append(EvaluationHook(settings.eval_period, evaluate))
-        if main:
-            chosen.append(BestCheckpoint(settings.best_metric, checkpointer))
-    if main:
-        settings.output_dir.mkdir(parents=True, exist_ok=True)
-        writers = default_writers(str(settings.output_dir), settings.max_iter)
-        chosen.append(hooks.PeriodicWriter(writers, period=settings.log_period))
+        chosen += _evaluation_hooks(settings, evaluate, checkpointer, average)
+    chosen.append(DroppedBoxes(settings.log_period))
+    return chosen + _writing_hooks(settings)
+
+
+def _evaluation_hooks(
+    settings: LoopSettings,
+    evaluate: Callable[[], Metrics],
+    checkpointer: AtomicCheckpointer,
+    average: WeightAverage | None,
+) -> list[HookBase]:
+    """Evaluation, best weights, and the end of a training that gets no better."""
+
+    def with_average() -> Metrics:
+        with average.applied() if average else nullcontext():
+            return evaluate()
+
+    evaluation = EvaluationHook(settings.eval_period, with_average)
+    chosen: list[HookBase] = [evaluation]
+    if comm.is_main_process():
+        chosen.append(BestCheckpoint(settings.best_metric, checkpointer, average))
+    if settings.early_stopping_patience > 0:
+        chosen.append(_early_stopping(settings, list(chosen), checkpointer, average))
+    return chosen
+
+
+def _early_stopping(
+    settings: LoopSettings,
+    evaluation: list[HookBase],
+    checkpointer: AtomicCheckpointer,
+    average: WeightAverage | None,
+) -> EarlyStopping:
+    def leave() -> None:
+        last = evaluation[0].trainer.iter
+        if comm.is_main_process():
+            checkpointer.save("model_final", iteration=last)
+        if average is not None:
+            average.save()
+
+    def evaluate_now() -> None:
+        for hook in evaluation:
+            hook.run() if isinstance(hook, EvaluationHook) else hook.after_step()
+
+    return EarlyStopping(
+        settings.best_metric,
+        settings.early_stopping_patience,
+        period=settings.eval_period,
+        output_dir=settings.output_dir,
+        at_stop=leave,
+        evaluate=evaluate_now,
+    )
+
+
+def _writing_hooks(settings: LoopSettings) -> list[HookBase]:
+    """Log, metrics.json, TensorBoard and Weights & Biases, in the main process."""
+    if settings.wandb_project:
+        check_wandb()  # in all processes, so that none waits for one that has failed
+    if not comm.is_main_process():
+        return []
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    writers = default_writers(str(settings.output_dir), settings.max_iter)
+    chosen: list[HookBase] = [hooks.PeriodicWriter(writers, period=settings.log_period)]
+    if settings.wandb_project:
+        writer = WandbWriter(settings.wandb_project, settings.output_dir)
+        chosen.insert(0, WandbHook(writer, period=settings.log_period))
     return chosen

@@ -2,25 +2,25 @@
 
 detectron2's ``launch`` starts one process per GPU; the one of version 0.5 refuses to start any
 without CUDA. Here the processes of a CPU training are started by :func:`launch` itself and talk by
-gloo, with either version. What goes wrong in a process comes back as one sentence.
+gloo, with either version. Processes that torchrun has started only join their group. What goes
+wrong in a process comes back as one sentence.
 """
 
-import gc
 import os
 import pickle
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import format_exc
 from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import torch
-import torch.distributed as dist
 from detectron2.utils import comm
 from torch.multiprocessing.spawn import (
     ProcessExitedException,
@@ -29,6 +29,13 @@ from torch.multiprocessing.spawn import (
 )
 
 from scale_match.core.errors import InputError
+from scale_match.engine.process_group import (
+    Place,
+    is_lost_process,
+    lost_processes_explained,
+    process_group,
+)
+from scale_match.engine.torchrun import local_processes, torchrun_place
 
 __all__ = ["check_device", "launch"]
 
@@ -79,6 +86,8 @@ def launch(
 ) -> Result | None:
     """Runs ``main(*args)`` in ``num_gpus`` processes on this machine, and waits for them.
 
+    A process of torchrun is one of them already: it runs ``main`` as part of torchrun's group.
+
     Args:
         main: Importable by name, since the processes start afresh.
         num_gpus: Processes on this machine; on the CPU too.
@@ -89,12 +98,22 @@ def launch(
         args: Arguments of ``main``; must be picklable.
 
     Returns:
-        What ``main`` returned in the first process of this machine; must be picklable too.
+        What ``main`` returned in the first process of this machine; must be picklable too. In a
+        process of torchrun, what it returned in this one.
 
     Raises:
         InputError: ``main`` raised one in any process of this machine; or a process was killed;
-            or ``dist_url`` cannot be used.
+            or ``dist_url`` cannot be used; or the arguments contradict torchrun.
     """
+    place = torchrun_place()
+    if place is not None:
+        local_processes(
+            num_gpus, num_machines=num_machines, machine_rank=machine_rank, dist_url=dist_url
+        )
+        if place.world_size == 1:
+            return main(*args)
+        with process_group(place, device):
+            return main(*args)
     world_size = num_machines * num_gpus
     if world_size == 1:
         return main(*args)
@@ -113,7 +132,8 @@ def launch(
                 launch_on_gpus(job, num_gpus, num_machines, machine_rank, dist_url, ())
             else:
                 url = _meeting(dist_url, folder)
-                _run_on_cpu(job, _Group(num_gpus, world_size, machine_rank, url))
+                first = machine_rank * num_gpus
+                _run_on_cpu(job, Place(first, 0, world_size, num_gpus, url))
         except (ProcessRaisedException, ProcessExitedException) as error:
             raise _cause(error, folder) from error
         return job.result()
@@ -128,15 +148,21 @@ class _Job:
     folder: Path
 
     def __call__(self) -> None:
-        try:
+        with self.noting_failure(comm.get_rank()), lost_processes_explained():
             value = self.main(*self.args)
-        except Exception as error:
-            # The others fail after this one, for want of it; the time tells which came first.
-            note = _Failure(time.time(), isinstance(error, InputError), str(error), format_exc())
-            (self.folder / f"failure{comm.get_rank()}").write_bytes(pickle.dumps(note))
-            raise
         if comm.get_local_rank() == 0:
             (self.folder / _RESULT_FILE).write_bytes(pickle.dumps(value))
+
+    @contextmanager
+    def noting_failure(self, rank: int) -> Iterator[None]:
+        """Leaves what ends the process where the parent finds it; the inner one of two counts."""
+        path = self.folder / f"failure{rank}"
+        try:
+            yield
+        except Exception as error:
+            if not path.exists():
+                path.write_bytes(pickle.dumps(_Failure.of(error)))
+            raise
 
     def result(self) -> Any:  # noqa: ANN401 - what main returned
         return pickle.loads((self.folder / _RESULT_FILE).read_bytes())
@@ -144,33 +170,29 @@ class _Job:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Failure:
-    """What ended a process, in order of time."""
+    """What ended a process; the least one is the cause, the others failed for want of it."""
 
+    is_consequence: bool
     when: float
     is_input_error: bool
     sentence: str
     traceback: str
 
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The processes that work together."""
-
-    per_machine: int
-    world_size: int
-    machine_rank: int
-    url: str
+    @classmethod
+    def of(cls, error: Exception) -> "_Failure":
+        is_input_error = isinstance(error, InputError)
+        return cls(is_lost_process(error), time.time(), is_input_error, str(error), format_exc())
 
 
-def _run_on_cpu(job: _Job, group: _Group) -> None:
-    """Starts the CPU processes of this machine and waits for them.
+def _run_on_cpu(job: _Job, first: Place) -> None:
+    """Starts the CPU processes of this machine, given the first one's place, and waits for them.
 
     Raises:
         ProcessRaisedException: One of them raised an exception.
         ProcessExitedException: One of them was killed.
     """
     context = start_processes(  # type: ignore[no-untyped-call]
-        _cpu_process, args=(job, group), nprocs=group.per_machine, join=False, start_method="spawn"
+        _cpu_process, args=(job, first), nprocs=first.per_machine, join=False, start_method="spawn"
     )
     try:
         while not context.join():
@@ -186,40 +208,13 @@ def _run_on_cpu(job: _Job, group: _Group) -> None:
         raise
 
 
-def _cpu_process(local_rank: int, job: _Job, group: _Group) -> None:
+def _cpu_process(local_rank: int, job: _Job, first: Place) -> None:
     """Body of one CPU process: joins the group and does the job."""
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max((os.cpu_count() or 1) // group.per_machine, 1))
-    dist.init_process_group(
-        backend="gloo",
-        init_method=group.url,
-        world_size=group.world_size,
-        rank=group.machine_rank * group.per_machine + local_rank,
-    )
-    _create_local_group(group)
-    comm.synchronize()
-    try:
+        torch.set_num_threads(max((os.cpu_count() or 1) // first.per_machine, 1))
+    place = replace(first, rank=first.rank + local_rank, local_rank=local_rank)
+    with job.noting_failure(place.rank), process_group(place, "cpu"):
         job()
-        comm.synchronize()  # nobody leaves while another still needs it
-    finally:
-        dist.destroy_process_group()
-        # detectron2 keeps the groups; threads of theirs would outlive the interpreter and abort it.
-        comm._LOCAL_PROCESS_GROUP = None
-        comm._get_global_gloo_group.cache_clear()
-        gc.collect()
-
-
-def _create_local_group(group: _Group) -> None:
-    """Tells detectron2 which processes share this machine."""
-    if hasattr(comm, "create_local_process_group"):
-        comm.create_local_process_group(group.per_machine)
-        return
-    # detectron2 0.5 has this line inside its own launch only.
-    for machine in range(group.world_size // group.per_machine):
-        first = machine * group.per_machine
-        ranks = dist.new_group(list(range(first, first + group.per_machine)))
-        if machine == group.machine_rank:
-            comm._LOCAL_PROCESS_GROUP = ranks
 
 
 def _meeting(dist_url: str, folder: Path) -> str:

@@ -4,6 +4,7 @@ import copy
 import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import torch
 from detectron2.config import instantiate
 from detectron2.engine import default_setup
 from detectron2.engine.defaults import create_ddp_model
+from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
@@ -18,17 +20,25 @@ from scale_match.core.errors import InputError
 from scale_match.data.epochs import EpochBatchSampler
 from scale_match.data.lazy import register_files
 from scale_match.data.loader import EpochDataLoader
+from scale_match.engine.accumulation import check_accumulation
 from scale_match.engine.checkpoint import AtomicCheckpointer
+from scale_match.engine.early_stopping import stopping_early
+from scale_match.engine.ema import load_to_evaluate
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
 from scale_match.engine.launch import check_device
+from scale_match.engine.lazy_schedule import settle_schedule
 from scale_match.engine.logs import start_logs
 from scale_match.engine.model_checks import check_classes, check_regions, log_model
+from scale_match.engine.overrides import overrides_of, record_overrides
+from scale_match.engine.precision import autocast_type
+from scale_match.engine.preflight_runs import lazy_facts, look_at
 from scale_match.engine.registration import register_all
-from scale_match.engine.schedule import EpochSize, plan_schedule
 from scale_match.engine.session import shared_seed
 from scale_match.engine.starting_point import load_starting_point
-from scale_match.engine.step import LoaderBuilder, TrainStep, autocast_type
+from scale_match.engine.step import LoaderBuilder, TrainStep
+from scale_match.engine.validation_data import lazy_validation_loader
+from scale_match.engine.validation_loss import ValidationLoss
 from scale_match.inference.tiled_model import TiledModel
 
 __all__ = ["build_tiled_model", "evaluate", "train"]
@@ -36,12 +46,16 @@ __all__ = ["build_tiled_model", "evaluate", "train"]
 _logger = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
+def train(
+    cfg: DictConfig, *, resume: bool = False, reset_head: bool = False, preflight: bool = True
+) -> Metrics:
     """Trains by a config and evaluates at the end.
 
     Args:
         cfg: Of :func:`~scale_match.engine.lazy_config.lazy_config`; stays as it is.
         resume: Go on from the last checkpoint of ``train.output_dir``, if there is one.
+        reset_head: Let parts of the head start anew that do not fit in ``train.init_checkpoint``.
+        preflight: Look at the training before its first step (``engine.preflight``).
 
     Returns:
         Metrics of the last evaluation, ``{"bbox": {"AP50_tiny": ...}}``; empty without a test set
@@ -52,10 +66,19 @@ def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
     """
     cfg = _start(cfg, training=True)
     loader = _train_loader(cfg)
-    _settle_schedule(cfg, loader)
+    settle_schedule(
+        cfg,
+        images_per_epoch=loader.images_per_epoch,
+        iterations_per_epoch=loader.iterations_per_epoch,
+    )
     default_setup(cfg, Namespace(eval_only=False))
     model = _build_model(cfg, ("train", "test"))
     check_regions(model, getattr(loader.dataset, "mapper", None))
+    check_accumulation(
+        cfg.train.get("accumulate", 1),
+        total_batch=cfg.dataloader.train.total_batch_size,
+        num_processes=comm.get_world_size(),
+    )
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     step = TrainStep(
@@ -65,15 +88,28 @@ def train(cfg: DictConfig, *, resume: bool = False) -> Metrics:
         seed=cfg.train.seed,
         output_dir=Path(cfg.train.output_dir),
         clip_global_norm=cfg.train.clip_global_norm,
-        precision=autocast_type(cfg.train.device) if cfg.train.amp.enabled else None,
+        precision=autocast_type(
+            cfg.train.device, cfg.train.amp.get("dtype", "bf16"), enabled=cfg.train.amp.enabled
+        ),
+        accumulate=cfg.train.get("accumulate", 1),
     )
     checkpointer = AtomicCheckpointer(model, cfg.train.output_dir, trainer=step)
     evaluate_now = (lambda: _test(cfg, model)) if _names_files(cfg, "test") else None
-    step.register_hooks(_hooks(cfg, optimizer, checkpointer, evaluate_now))
-    goes_on = load_starting_point(
-        checkpointer, cfg.train.init_checkpoint, resume=resume, is_lazy=True
+    validation = ValidationLoss.of_step(
+        step, cfg.train.get("validation_loss_period", 0), lambda: lazy_validation_loader(cfg)
     )
-    step.train(step.iter + 1 if goes_on else 0, cfg.train.max_iter)
+    step.register_hooks(_hooks(cfg, optimizer, checkpointer, evaluate_now, validation))
+    goes_on = load_starting_point(
+        checkpointer,
+        cfg.train.init_checkpoint,
+        resume=resume,
+        is_lazy=True,
+        reset_head=reset_head,
+    )
+    if preflight and comm.is_main_process():
+        look_at(lazy_facts(cfg, loader, model, build_tiled_model(cfg, model)))
+    with stopping_early(), closing(step):
+        step.train(step.iter + 1 if goes_on else 0, cfg.train.max_iter)
     found = [hook.results for hook in step._hooks if isinstance(hook, EvaluationHook)]
     return found[0] if found else {}
 
@@ -95,8 +131,12 @@ def evaluate(cfg: DictConfig, *, resume: bool = False) -> Metrics:
     default_setup(cfg, Namespace(eval_only=True))
     model = _build_model(cfg, ("test",))
     checkpointer = AtomicCheckpointer(model, cfg.train.output_dir)
-    checkpointer.load_to_evaluate(
-        cfg.train.init_checkpoint, resume=resume, key="train.init_checkpoint"
+    load_to_evaluate(
+        checkpointer,
+        cfg.train.init_checkpoint,
+        resume=resume,
+        key="train.init_checkpoint",
+        ema_decay=cfg.train.get("ema_decay", 0.0),
     )
     return _test(cfg, model)
 
@@ -109,7 +149,9 @@ def build_tiled_model(cfg: DictConfig, model: nn.Module) -> nn.Module:
 
 def _start(cfg: DictConfig, *, training: bool) -> DictConfig:
     """A copy of the config with its seed settled, and the logs of this process."""
+    before = overrides_of(cfg)
     cfg = copy.deepcopy(cfg)
+    record_overrides(cfg, before)
     check_device(cfg.train.device, key="train.device=cpu")
     part = "train" if training else "test"
     if not _names_files(cfg, part):
@@ -142,25 +184,6 @@ def _train_loader(cfg: DictConfig) -> EpochDataLoader:
             f"build_train_loader, scale_match.data.lazy), not {type(loader).__name__}"
         )
     return loader
-
-
-def _settle_schedule(cfg: DictConfig, loader: EpochDataLoader) -> None:
-    """Puts the length in iterations into ``train`` and the steps into ``lr_multiplier``."""
-    batch = cfg.dataloader.train.total_batch_size
-    epoch = EpochSize(loader.images_per_epoch, batch, loader.iterations_per_epoch)
-    factor = cfg.lr_multiplier
-    schedule = plan_schedule(
-        epoch,
-        epochs=cfg.train.get("epochs", 0),
-        step_epochs=cfg.train.get("step_epochs", ()),
-        max_iter=cfg.train.max_iter,
-        steps=factor.get("steps"),
-        warmup_iters=factor.get("warmup_iters", 0),
-    )
-    _logger.info(schedule.describe(epoch))
-    cfg.train.max_iter = schedule.max_iter
-    if "steps" in factor:
-        factor.steps = list(schedule.steps)
 
 
 def _loader_builder(cfg: DictConfig, loader: EpochDataLoader) -> LoaderBuilder:
@@ -200,6 +223,7 @@ def _hooks(
     optimizer: torch.optim.Optimizer,
     checkpointer: AtomicCheckpointer,
     evaluate_now: Callable[[], Metrics] | None,
+    validation: ValidationLoss | None,
 ) -> list[Any]:
     train = cfg.train
     settings = LoopSettings(
@@ -209,6 +233,9 @@ def _hooks(
         checkpoints_kept=train.checkpointer.get("max_to_keep"),
         eval_period=train.eval_period,
         log_period=train.log_period,
+        early_stopping_patience=train.get("early_stopping_patience", 0),
+        ema_decay=train.get("ema_decay", 0.0),
+        wandb_project=train.get("wandb_project", ""),
     )
     return training_hooks(
         settings,
@@ -216,6 +243,7 @@ def _hooks(
         schedule=instantiate(cfg.lr_multiplier),
         checkpointer=checkpointer,
         evaluate=evaluate_now,
+        validation=validation,
     )
 
 

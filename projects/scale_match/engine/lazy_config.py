@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scale_match.core.errors import InputError
+from scale_match.engine.overrides import record_overrides
 
 __all__ = ["lazy_config"]
 
@@ -78,6 +79,7 @@ def _apply(cfg: DictConfig, override: str) -> None:
     kinds = _kind(before), _kind(OmegaConf.select(cfg, key))
     if None not in kinds and kinds[0] != kinds[1]:
         raise InputError(f"config key {key} is {kinds[0]}, received {override.partition('=')[2]!r}")
+    record_overrides(cfg, {key: before})
 
 
 def _value(cfg: DictConfig, key: str) -> Any:  # noqa: ANN401 - configs hold anything

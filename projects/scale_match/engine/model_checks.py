@@ -72,7 +72,8 @@ def check_regions(model: nn.Module, mapper: object) -> None:
     masks = getattr(mapper, "ignore_regions", None) == "mask"
     if masks and not hasattr(model, "ignore_overlap"):
         raise InputError(
-            "dataloader.train.mapper.ignore_regions 'mask' needs a ScaleMatchRetinaNet, not "
+            "dataloader.train.mapper.ignore_regions 'mask' needs a ScaleMatchRetinaNet, "
+            "ScaleMatchFasterRCNN or ScaleMatchFCOS, not "
             f"{type(model).__name__}"
         )
 
@@ -98,6 +99,6 @@ def check_classes(model: nn.Module, dataset_names: Sequence[str]) -> None:
             raise InputError(
                 f"the model has {num_classes} classes, but {metadata.get('json_file', name)} has "
                 f"{len(classes)} categories ({', '.join(list(classes)[:3])}, ...): set "
-                "MODEL.RETINANET.NUM_CLASSES (MODEL.ROI_HEADS.NUM_CLASSES, or model.num_classes "
-                "in a Lazy config)"
+                "MODEL.RETINANET.NUM_CLASSES, MODEL.ROI_HEADS.NUM_CLASSES or "
+                "SCALE_MATCH.FCOS.NUM_CLASSES (model.num_classes in a Lazy config)"
             )

@@ -26,6 +26,7 @@ def report_non_finite(
     *,
     iteration: int,
     output_dir: Path,
+    advice: str = "",
 ) -> NonFiniteLossError:
     """Dumps the batch and makes the error that names its images.
 
@@ -36,6 +37,7 @@ def report_non_finite(
         iteration: Of the training.
         output_dir: Gets ``non_finite_batch_iter<iteration>[_rank<r>].pth``: a dict of plain types
             and tensors with "iteration", "values" and "images".
+        advice: More of it, for the end of the sentence.
 
     Returns:
         The error to raise.
@@ -57,7 +59,7 @@ def report_non_finite(
     return NonFiniteLossError(
         f"{bad} at iteration {iteration}: {_whom_to_blame(model, batch)}. The batch is in {path}. "
         "Look at these images and their boxes, or lower the learning rate, lengthen the warm-up, "
-        "or clip gradients by their global norm"
+        f"or clip gradients by their global norm{advice}"
     )
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from scale_match.core.records import FloatArray, IntArray
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.engine.checkpoint import AtomicCheckpointer
+from scale_match.engine.ema import load_to_evaluate
 from scale_match.engine.launch import check_device
 from scale_match.engine.lazy import build_tiled_model
 from scale_match.engine.protocol import model_protocol
@@ -94,7 +95,13 @@ def yacs_predictor(cfg: CfgNode) -> Predictor:
     check_device(cfg.MODEL.DEVICE, key="MODEL.DEVICE cpu")
     register_all()
     model = ScaleMatchTrainer.build_model(cfg)
-    AtomicCheckpointer(model).load_to_evaluate(cfg.MODEL.WEIGHTS, resume=False, key="MODEL.WEIGHTS")
+    load_to_evaluate(
+        AtomicCheckpointer(model),
+        cfg.MODEL.WEIGHTS,
+        resume=False,
+        key="MODEL.WEIGHTS",
+        ema_decay=cfg.SCALE_MATCH.SOLVER.EMA_DECAY,
+    )
     mapper = ScaleMatchDatasetMapper(cfg, is_train=False)
     return Predictor(ScaleMatchTrainer.with_tiles(cfg, model), mapper)
 
@@ -108,8 +115,12 @@ def lazy_predictor(cfg: DictConfig) -> Predictor:
     check_device(cfg.train.device, key="train.device=cpu")
     register_all()
     model = instantiate(cfg.model).to(cfg.train.device)
-    AtomicCheckpointer(model).load_to_evaluate(
-        cfg.train.init_checkpoint, resume=False, key="train.init_checkpoint"
+    load_to_evaluate(
+        AtomicCheckpointer(model),
+        cfg.train.init_checkpoint,
+        resume=False,
+        key="train.init_checkpoint",
+        ema_decay=cfg.train.get("ema_decay", 0.0),
     )
     mapper = instantiate(cfg.dataloader.test.mapper)
     return Predictor(build_tiled_model(cfg, model), mapper)

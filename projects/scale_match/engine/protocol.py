@@ -20,6 +20,8 @@ _ATTRIBUTES = {
     "score_threshold": "test_score_thresh",
     "nms_threshold": "test_nms_thresh",
 }
+# What two-stage detectors say where they keep all detections.
+_ALL_DETECTIONS = -1
 
 
 def model_protocol(
@@ -33,11 +35,13 @@ def model_protocol(
 
     Returns:
         Every name of ``MODEL_ENTRIES`` -> JSON value; "none" for what there is not (no tiles, no
-        limit per tile), None for what the model does not tell, as one that is no dense detector.
+        limit), None for what the model does not tell, as one that is no dense detector.
     """
     detector = _unwrapped(model.model if isinstance(model, TiledModel) else model)
     entries: dict[str, Any] = dict.fromkeys(MODEL_ENTRIES)
     entries |= {name: getattr(detector, key, None) for name, key in _ATTRIBUTES.items()}
+    if entries["max_per_image"] == _ALL_DETECTIONS:
+        entries["max_per_image"] = NONE
     entries |= dict.fromkeys(("tile_size", "tile_overlap", "merge", "merge_threshold"), NONE)
     entries["max_per_tile"] = NONE
     if isinstance(model, TiledModel):

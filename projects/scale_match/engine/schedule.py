@@ -5,15 +5,23 @@ what the loader calls one (``scale_match.data.epochs``): every image once, the l
 padded.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from detectron2.solver.lr_scheduler import WarmupParamScheduler
 from fvcore.common.param_scheduler import MultiStepParamScheduler, ParamScheduler
 
 from scale_match.core.errors import InputError
 
-__all__ = ["EpochSize", "Schedule", "plan_schedule", "warmup_multistep"]
+__all__ = [
+    "EpochSize",
+    "Length",
+    "Schedule",
+    "follow_overrides",
+    "plan_schedule",
+    "warmup_multistep",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,23 @@ class EpochSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """What a config asks for.
+
+    Attributes:
+        epochs: Passes over the training set; 0 where only iterations count.
+        step_epochs: Epochs after which the learning rate steps.
+        max_iter: Iterations; None where nobody asked for them.
+        steps: Iterations after which the learning rate steps; None where nobody asked for them.
+    """
+
+    epochs: float
+    step_epochs: Sequence[float]
+    max_iter: int | None
+    steps: Sequence[int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """A schedule in iterations.
 
@@ -47,6 +72,20 @@ class Schedule:
     warmup_iters: int
     reason: str
 
+    def warm_up_problem(self, key: str) -> str | None:
+        """A sentence on a warm-up that the training does not get out of.
+
+        Args:
+            key: Name of the warm-up's iterations.
+        """
+        if self.warmup_iters < self.max_iter:
+            return None
+        return (
+            f"The warm-up of {self.warmup_iters} iterations ({key}) is no shorter than the "
+            f"training of {self.max_iter}: the learning rate reaches its value in the last "
+            f"iteration only; set {key} to {self.max_iter // 10} or so"
+        )
+
     def describe(self, epoch: EpochSize) -> str:
         """The arithmetic in words, printed before the training.
 
@@ -61,6 +100,43 @@ class Schedule:
             f"{epochs:.2f} epochs ({self.reason}); learning rate steps after iteration {steps}; "
             f"warm-up over {min(self.warmup_iters, self.max_iter)} iterations."
         )
+
+
+def follow_overrides(length: Length, before: Mapping[str, Any]) -> tuple[Length, frozenset[str]]:
+    """Lets what the command line names reach what the config file says about the same.
+
+    - epochs that are named win over iterations of the file;
+    - the learning rate's steps of the file keep their place relative to the whole, be it in epochs
+      or in iterations.
+
+    >>> length = Length(epochs=6, step_epochs=(8, 11), max_iter=None, steps=None)
+    >>> follow_overrides(length, {"epochs": 12})[0].step_epochs
+    (4.0, 5.5)
+    >>> length = Length(epochs=0, step_epochs=(), max_iter=100, steps=(3000, 4000))
+    >>> follow_overrides(length, {"max_iter": 5000})[0].steps
+    (60, 80)
+
+    Args:
+        length: With the command line.
+        before: Fields of ``length`` that the command line names -> their values in the file.
+
+    Returns:
+        The length, and the fields in iterations that follow from the command line.
+    """
+    settled = {name for name in ("max_iter", "steps") if name in before}
+    if "epochs" in before and length.epochs > 0:
+        if "max_iter" not in before:
+            steps = length.steps if "steps" in before else None
+            length = replace(length, max_iter=None, steps=steps)
+        if "step_epochs" not in before and before["epochs"] > 0:
+            share = length.epochs / before["epochs"]
+            length = replace(length, step_epochs=tuple(e * share for e in length.step_epochs))
+    old, new = before.get("max_iter"), length.max_iter
+    if old and new and length.steps and "steps" not in before:
+        share = new / old
+        length = replace(length, steps=tuple(round(step * share) for step in length.steps))
+        settled.add("steps")
+    return length, frozenset(settled)
 
 
 def plan_schedule(

@@ -10,21 +10,20 @@ from typing import Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
-from detectron2.engine import DefaultTrainer, default_setup
+from detectron2.engine import default_setup
 from detectron2.utils import comm
 
 from scale_match.config import add_scale_match_config
 from scale_match.core.errors import InputError
-from scale_match.data.epochs import EpochPlan
 from scale_match.data.lazy import register_files
-from scale_match.data.training_tiles import TrainingTiles
-from scale_match.engine.data_sets import evaluation_dicts, training_dicts
+from scale_match.engine.data_sets import evaluation_dicts
 from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
+from scale_match.engine.overrides import record_overrides
 from scale_match.engine.registration import register_all
-from scale_match.engine.schedule import EpochSize, plan_schedule
+from scale_match.engine.yacs_schedule import with_schedule
 
-__all__ = ["prepare", "shared_seed", "yacs_config"]
+__all__ = ["prepare", "shared_seed", "with_data_sets", "yacs_config"]
 
 _logger = logging.getLogger(__name__)
 
@@ -64,8 +63,9 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
         training: Whether the run trains, and needs a training set and a schedule.
 
     Returns:
-        A frozen copy in which ``DATASETS``, ``SEED``, ``SOLVER.MAX_ITER`` and ``SOLVER.STEPS``
-        are settled; it is also written to ``OUTPUT_DIR/config.yaml``.
+        A frozen copy in which ``DATASETS``, ``SEED`` and the schedule
+        (:mod:`scale_match.engine.yacs_schedule`) are settled; it is also written to
+        ``OUTPUT_DIR/config.yaml``.
 
     Raises:
         InputError: A file is missing or broken, there is nothing to train or evaluate on, the
@@ -80,7 +80,7 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
     _name_data_sets(cfg)
     cfg.SEED = shared_seed(cfg.SEED)
     if training:
-        cfg = _with_schedule(cfg)
+        cfg = with_schedule(cfg)
     elif not cfg.DATASETS.TEST:
         raise InputError(
             "there is nothing to evaluate on: set SCALE_MATCH.DATA.TEST_ANNOTATIONS and "
@@ -90,6 +90,20 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
         evaluation_dicts(name)
     cfg.freeze()
     default_setup(cfg, Namespace(eval_only=not training))
+    return cfg
+
+
+def with_data_sets(cfg: CfgNode) -> CfgNode:
+    """A copy for looking at the data: registered data sets and a seed; writes nothing.
+
+    Raises:
+        InputError: A file is missing or broken, or a key has a value that no training obeys.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    _check_keys(cfg)
+    _name_data_sets(cfg)
+    cfg.SEED = shared_seed(cfg.SEED)
     return cfg
 
 
@@ -124,10 +138,12 @@ def _merge_opts(cfg: CfgNode, opts: list[str]) -> None:
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         if key not in _keys(cfg):
             raise InputError(f"on the command line: {_unknown(cfg, key)}")
+        before = _value(cfg, key)
         try:
             cfg.merge_from_list([key, value])
         except (AssertionError, ValueError) as error:
             raise InputError(f"config key {key} cannot be {value!r}: {error}") from error
+        record_overrides(cfg, {key: before})
 
 
 def _unknown(cfg: CfgNode, key: str) -> str:
@@ -145,11 +161,16 @@ def _keys(node: CfgNode, prefix: str = "") -> list[str]:
     return keys
 
 
+def _value(cfg: CfgNode, key: str) -> Any:  # noqa: ANN401 - configs hold anything
+    value: Any = cfg
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
 def _check_keys(cfg: CfgNode) -> None:
     for key, allowed in _NOT_OBEYED.items():
-        value: Any = cfg
-        for part in key.split("."):
-            value = value[part]
+        value = _value(cfg, key)
         if value != allowed:
             raise InputError(f"{key} must stay {allowed} here, received {value}")
     if cfg.SCALE_MATCH.SOLVER.OPTIMIZER not in ("sgd", "adamw"):
@@ -175,34 +196,3 @@ def _name_data_sets(cfg: CfgNode) -> None:
             )
         if annotations:
             cfg.DATASETS[part] = (register_files(annotations, images),)
-
-
-def _with_schedule(cfg: CfgNode) -> CfgNode:
-    """The config with its length in iterations."""
-    tiles = TrainingTiles.from_config(cfg)
-    dicts = training_dicts(
-        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS, tiles=tiles
-    )
-    default = get_cfg().SOLVER
-    by_epochs = cfg.SCALE_MATCH.SOLVER.EPOCHS > 0
-    own_max_iter = not by_epochs or cfg.SOLVER.MAX_ITER != default.MAX_ITER
-    own_steps = not by_epochs or tuple(cfg.SOLVER.STEPS) != tuple(default.STEPS)
-    # Scales what is given in iterations; epochs need no scaling.
-    cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
-    batch = cfg.SOLVER.IMS_PER_BATCH
-    plan = EpochPlan.from_dicts(
-        dicts, total_batch=batch, seed=0, together=tiles.together, empty_share=tiles.empty_share
-    )
-    epoch = EpochSize(plan.images_per_epoch, batch, plan.batches_per_epoch)
-    schedule = plan_schedule(
-        epoch,
-        epochs=cfg.SCALE_MATCH.SOLVER.EPOCHS,
-        step_epochs=cfg.SCALE_MATCH.SOLVER.STEP_EPOCHS,
-        max_iter=cfg.SOLVER.MAX_ITER if own_max_iter else None,
-        steps=cfg.SOLVER.STEPS if own_steps else None,
-        warmup_iters=cfg.SOLVER.WARMUP_ITERS,
-    )
-    _logger.info(schedule.describe(epoch))
-    cfg.SOLVER.MAX_ITER = schedule.max_iter
-    cfg.SOLVER.STEPS = schedule.steps
-    return cfg

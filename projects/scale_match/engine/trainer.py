@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,30 @@ from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
-from detectron2.solver import get_default_optimizer_params
-from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils import comm
 from torch import nn
 
 from scale_match.core.errors import InputError
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.data.loader import build_test_loader, build_train_loader
+from scale_match.data.mosaics import mosaic_from_config
 from scale_match.data.training_tiles import TrainingTiles
+from scale_match.engine.accumulation import check_accumulation
 from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.data_sets import evaluation_dicts, training_dicts
+from scale_match.engine.early_stopping import stopping_early
+from scale_match.engine.ema import load_to_evaluate
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
-from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
+from scale_match.engine.hooks import EvaluationHook, training_hooks
 from scale_match.engine.model_checks import check_classes, log_model
+from scale_match.engine.precision import autocast_type
+from scale_match.engine.preflight_runs import look_at, yacs_facts
 from scale_match.engine.session import prepare
 from scale_match.engine.starting_point import load_starting_point
-from scale_match.engine.step import TrainStep, autocast_type
+from scale_match.engine.step import TrainStep
+from scale_match.engine.validation_data import yacs_validation_loader
+from scale_match.engine.validation_loss import ValidationLoss
+from scale_match.engine.yacs_parts import adamw, loop_settings, with_seed
 from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
 from scale_match.inference.tiled_model import TiledModel
 
@@ -36,12 +45,16 @@ __all__ = ["ScaleMatchTrainer", "evaluate", "train"]
 _logger = logging.getLogger(__name__)
 
 
-def train(cfg: CfgNode, *, resume: bool = False) -> Metrics:
+def train(
+    cfg: CfgNode, *, resume: bool = False, reset_head: bool = False, preflight: bool = True
+) -> Metrics:
     """Trains by a config and evaluates at the end.
 
     Args:
         cfg: Of :func:`~scale_match.engine.session.yacs_config`; stays as it is.
         resume: Go on from the last checkpoint of ``OUTPUT_DIR``, if there is one.
+        reset_head: Let parts of the head start anew that do not fit in ``MODEL.WEIGHTS``.
+        preflight: Look at the training before its first step (``engine.preflight``).
 
     Returns:
         Metrics of the last evaluation, ``{"bbox": {"AP50_tiny": ...}}``, or one such dict for each
@@ -51,7 +64,9 @@ def train(cfg: CfgNode, *, resume: bool = False) -> Metrics:
         InputError: Anything that the user can put right.
     """
     trainer = ScaleMatchTrainer(prepare(cfg, training=True))
-    trainer.resume_or_load(resume=resume)
+    trainer.resume_or_load(resume=resume, reset_head=reset_head)
+    if preflight:
+        trainer.preflight()
     return trainer.train()
 
 
@@ -72,7 +87,13 @@ def evaluate(cfg: CfgNode, *, resume: bool = False) -> Metrics:
     model = ScaleMatchTrainer.build_model(cfg)
     check_classes(model, cfg.DATASETS.TEST)
     checkpointer = AtomicCheckpointer(model, cfg.OUTPUT_DIR)
-    checkpointer.load_to_evaluate(cfg.MODEL.WEIGHTS, resume=resume, key="MODEL.WEIGHTS")
+    load_to_evaluate(
+        checkpointer,
+        cfg.MODEL.WEIGHTS,
+        resume=resume,
+        key="MODEL.WEIGHTS",
+        ema_decay=cfg.SCALE_MATCH.SOLVER.EMA_DECAY,
+    )
     return ScaleMatchTrainer.test(cfg, model)
 
 
@@ -95,6 +116,12 @@ class ScaleMatchTrainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         # Not DefaultTrainer's: it would build loader and step in its own way.
         super(DefaultTrainer, self).__init__()
+        ours = cfg.SCALE_MATCH.SOLVER
+        check_accumulation(
+            ours.ACCUMULATE,
+            total_batch=cfg.SOLVER.IMS_PER_BATCH,
+            num_processes=comm.get_world_size(),
+        )
         model = self.build_model(cfg)
         check_classes(model, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
         optimizer = self.build_optimizer(cfg, model)
@@ -105,12 +132,15 @@ class ScaleMatchTrainer(DefaultTrainer):
             create_ddp_model(model, broadcast_buffers=False, **devices),
             optimizer,
             build_loader=lambda iteration, seed: self.build_train_loader(
-                _with_seed(cfg, seed), start_iteration=iteration
+                with_seed(cfg, seed), start_iteration=iteration
             ),
             seed=cfg.SEED,
             output_dir=Path(cfg.OUTPUT_DIR),
-            clip_global_norm=cfg.SCALE_MATCH.SOLVER.CLIP_GLOBAL_NORM,
-            precision=autocast_type(cfg.MODEL.DEVICE) if cfg.SOLVER.AMP.ENABLED else None,
+            clip_global_norm=ours.CLIP_GLOBAL_NORM,
+            precision=autocast_type(
+                cfg.MODEL.DEVICE, ours.AMP_DTYPE, enabled=cfg.SOLVER.AMP.ENABLED
+            ),
+            accumulate=ours.ACCUMULATE,
         )
         self.checkpointer = AtomicCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter = 0
@@ -118,19 +148,30 @@ class ScaleMatchTrainer(DefaultTrainer):
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
-    def resume_or_load(self, resume: bool = True) -> None:
+    def resume_or_load(self, resume: bool = True, *, reset_head: bool = False) -> None:
         """Goes on from the last checkpoint, or starts from ``MODEL.WEIGHTS``.
 
         Args:
             resume: Whether to look for a checkpoint in ``OUTPUT_DIR``.
+            reset_head: See :func:`train`.
 
         Raises:
             InputError: The file does not fit, or frozen layers would hold random values.
         """
         if load_starting_point(
-            self.checkpointer, self.cfg.MODEL.WEIGHTS, resume=resume, is_lazy=False
+            self.checkpointer,
+            self.cfg.MODEL.WEIGHTS,
+            resume=resume,
+            is_lazy=False,
+            reset_head=reset_head,
         ):
             self.start_iter = self.iter + 1
+
+    def preflight(self) -> None:
+        """Warns of what is likely to be a mistake, in the first process."""
+        if comm.is_main_process():
+            model = self.checkpointer.model
+            look_at(yacs_facts(self.cfg, model, self.with_tiles(self.cfg, model)))
 
     def train(self) -> Metrics:
         """Runs the training.
@@ -138,7 +179,8 @@ class ScaleMatchTrainer(DefaultTrainer):
         Returns:
             See :func:`train`.
         """
-        super().train()
+        with stopping_early(), closing(self._trainer):
+            super().train()
         return self.last_results
 
     @property
@@ -172,22 +214,18 @@ class ScaleMatchTrainer(DefaultTrainer):
     def build_hooks(self) -> list[HookBase]:
         """The hooks of :func:`~scale_match.engine.hooks.training_hooks`."""
         cfg = self.cfg
-        several = len(cfg.DATASETS.TEST) > 1
-        prefix = f"{cfg.DATASETS.TEST[0]}/" if several else ""
-        settings = LoopSettings(
-            output_dir=Path(cfg.OUTPUT_DIR),
-            max_iter=self.max_iter,
-            checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
-            eval_period=cfg.TEST.EVAL_PERIOD,
-            best_metric=f"{prefix}bbox/AP50_tiny",
-        )
         model = self.checkpointer.model
         return training_hooks(
-            settings,
+            loop_settings(cfg),
             optimizer=self.optimizer,
             schedule=self.scheduler,
             checkpointer=self.checkpointer,
             evaluate=(lambda: self.test(cfg, model)) if cfg.DATASETS.TEST else None,
+            validation=ValidationLoss.of_step(
+                self._trainer,
+                cfg.SCALE_MATCH.SOLVER.VALIDATION_LOSS_PERIOD,
+                lambda: yacs_validation_loader(cfg),
+            ),
         )
 
     @classmethod
@@ -202,15 +240,7 @@ class ScaleMatchTrainer(DefaultTrainer):
         """SGD as detectron2 builds it, or AdamW on the same parameter groups."""
         if cfg.SCALE_MATCH.SOLVER.OPTIMIZER == "sgd":
             return super().build_optimizer(cfg, model)
-        groups = get_default_optimizer_params(
-            model,
-            base_lr=cfg.SOLVER.BASE_LR,
-            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-        )
-        kind = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return kind(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+        return adamw(cfg, model)
 
     @classmethod
     def build_train_loader(
@@ -231,6 +261,7 @@ class ScaleMatchTrainer(DefaultTrainer):
             num_workers=cfg.DATALOADER.NUM_WORKERS,
             together=tiles.together,
             empty_share=tiles.empty_share,
+            mosaic=mosaic_from_config(cfg),
         )
 
     @classmethod
@@ -278,15 +309,3 @@ class ScaleMatchTrainer(DefaultTrainer):
             for name, evaluator in zip(names, evaluators, strict=True)
         }
         return next(iter(results.values())) if len(results) == 1 else results
-
-
-def _with_seed(cfg: CfgNode, seed: int) -> CfgNode:
-    """The config with the seed of the run, which a checkpoint may have brought."""
-    if seed == cfg.SEED:
-        return cfg
-    _logger.info("The checkpoint brings the seed %d of its run (SEED here: %d)", seed, cfg.SEED)
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.SEED = seed
-    cfg.freeze()
-    return cfg

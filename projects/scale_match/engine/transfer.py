@@ -25,6 +25,7 @@ from detectron2.config import CfgNode
 from scale_match.engine.launch import check_device, launch
 from scale_match.engine.logs import start_logs
 from scale_match.engine.session import prepare
+from scale_match.engine.torchrun import refuse_torchrun
 from scale_match.engine.trainer import ScaleMatchTrainer, evaluate
 from scale_match.engine.transfer_configs import (
     TransferConfigs,
@@ -72,6 +73,7 @@ def run_transfer(settings: TransferSettings) -> dict[str, Any]:
         InputError: A file, a config or a setting breaks a rule; found before the first training
             as far as possible.
     """
+    refuse_torchrun("transfer.py")
     start_logs(settings.output)
     configs = build_configs(settings)
     check_device(configs.finetune.MODEL.DEVICE, key="--device cpu", num_gpus=settings.num_gpus)
@@ -146,9 +148,15 @@ class _Job:
             "processes": self._settings.num_gpus,
         }
         cfg = cfg.clone()
-        cfg.SCALE_MATCH.TARGET = str(self._folder("histogram") / _HISTOGRAM)
+        cfg.SCALE_MATCH.TARGET = str(self._scale_match_target(policy))
         title = f"Pretraining on the source ({policy_name(policy)})"
         self._train("pretrain", title, stage_settings, cfg)
+
+    def _scale_match_target(self, policy: str) -> Path:
+        """The histogram; the sizes themselves for gsm, which takes the moments of their logs."""
+        if policy == "gsm":
+            return self._settings.target.annotations
+        return self._folder("histogram") / _HISTOGRAM
 
     def _tile(self) -> None:
         folder = self._folder("tiles")
@@ -209,7 +217,7 @@ class _Job:
         test, policy = self._settings.test, self._configs.pretrain.SCALE_MATCH.POLICY
         found = None if test is None else self._folder("evaluation") / _DETECTIONS
         cfg = self._configs.pretrain.clone()
-        cfg.SCALE_MATCH.TARGET = str(self._folder("histogram") / _HISTOGRAM)
+        cfg.SCALE_MATCH.TARGET = str(self._scale_match_target(policy))
 
         def work(_: bool) -> dict[str, Any]:
             return draw_pictures(
@@ -232,6 +240,8 @@ class _Job:
     def _train(self, name: str, title: str, stage_settings: Json, cfg: CfgNode) -> None:
         """A training as a stage; ``cfg`` may be changed."""
         folder = self._folder(name)
+        if self._settings.reset_head:
+            stage_settings = {**stage_settings, "reset_head": True}
         cfg.OUTPUT_DIR = str(folder)
 
         def work(resume: bool) -> dict[str, Any]:
@@ -239,7 +249,7 @@ class _Job:
                 _train_process,
                 num_gpus=self._settings.num_gpus,
                 device=cfg.MODEL.DEVICE,
-                args=(cfg, resume),
+                args=(cfg, resume, self._settings.reset_head, self._settings.preflight),
             )
             for path in folder.glob("model_[0-9]*.pth"):
                 path.unlink()  # the final weights are there
@@ -275,7 +285,7 @@ def _stage_names(settings: TransferSettings) -> list[str]:
     return [*names, "pictures"]
 
 
-def _train_process(cfg: CfgNode, resume: bool) -> dict[str, Any]:
+def _train_process(cfg: CfgNode, resume: bool, reset_head: bool, preflight: bool) -> dict[str, Any]:
     """One training, in each of its processes."""
     cfg = prepare(cfg, training=True).clone()
     cfg.defrost()
@@ -283,6 +293,8 @@ def _train_process(cfg: CfgNode, resume: bool) -> dict[str, Any]:
     cfg.SOLVER.CHECKPOINT_PERIOD = min(cfg.SOLVER.CHECKPOINT_PERIOD, often)
     cfg.freeze()
     trainer = ScaleMatchTrainer(cfg)
-    trainer.resume_or_load(resume=resume)
+    trainer.resume_or_load(resume=resume, reset_head=reset_head)
+    if preflight:
+        trainer.preflight()
     trainer.train()
     return {"steps": trainer.max_iter, "images_per_step": cfg.SOLVER.IMS_PER_BATCH}

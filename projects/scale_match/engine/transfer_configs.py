@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from scale_match.core.errors import InputError
+from scale_match.engine.overrides import record_overrides
 from scale_match.engine.session import yacs_config
 from scale_match.engine.transfer_settings import CocoFiles, TransferSettings
 from scale_match.storage.annotations import read_annotations
@@ -113,6 +114,7 @@ def _set_classes(cfg: CfgNode, files: CocoFiles) -> None:
         raise InputError(f"{files.annotations} has no categories to train on")
     cfg.MODEL.RETINANET.NUM_CLASSES = count
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = count
+    cfg.SCALE_MATCH.FCOS.NUM_CLASSES = count
 
 
 def _set_steps(cfg: CfgNode, steps: int | None) -> None:
@@ -127,6 +129,8 @@ def _set_steps(cfg: CfgNode, steps: int | None) -> None:
         at = [step / epochs for step in cfg.SCALE_MATCH.SOLVER.STEP_EPOCHS if step < epochs]
     else:
         at = [step / cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS]
+    named = {"SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER, "SOLVER.STEPS": cfg.SOLVER.STEPS}
+    record_overrides(cfg, named)
     cfg.SCALE_MATCH.SOLVER.EPOCHS = 0
     cfg.SOLVER.STEPS = tuple(max(round(share * steps), 1) for share in at)
     cfg.SOLVER.MAX_ITER = steps

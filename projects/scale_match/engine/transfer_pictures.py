@@ -10,8 +10,7 @@ from PIL import Image
 
 from scale_match.core.boxes import xywh_to_xyxy
 from scale_match.core.records import Annotations, DetectionTable, FloatArray, ImageRecord
-from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
-from scale_match.data.datasets import load_dicts
+from scale_match.engine.sample_preview import preview_samples
 from scale_match.engine.transfer_settings import CocoFiles
 from scale_match.report.drawing import draw_detections
 from scale_match.report.plots import plot_size_histograms
@@ -27,6 +26,8 @@ SIZES_PLOT = "sizes.png"
 
 _MAX_SOURCE_IMAGES = 300
 """Images of the source that the plot of sizes looks at; each has to be read."""
+_MOSAICS = 20
+"""Of mosaics, each of which shows many images."""
 _TEST_IMAGES = 3
 _LARGE = 1600
 """Width or height in pixels up to which a picture is drawn enlarged."""
@@ -70,13 +71,10 @@ def draw_pictures(
 
 def _source_sizes(cfg: CfgNode) -> tuple[FloatArray, FloatArray]:
     """sqrt(w * h) of the source's boxes in the files, and as the network gets them in epoch 0."""
-    annotations = read_annotations(cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS)
-    dicts = load_dicts(annotations, cfg.SCALE_MATCH.DATA.TRAIN_IMAGES)
-    mapper = ScaleMatchDatasetMapper(cfg, is_train=True)
-    chosen = _spread(dicts, _MAX_SOURCE_IMAGES)
-    after = [mapper(entry)["instances"].gt_boxes.area().sqrt().numpy() for entry in chosen]
-    before = read_counted_sizes(cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS)
-    return before, np.concatenate(after).astype(np.float64)
+    annotations = cfg.SCALE_MATCH.DATA.TRAIN_ANNOTATIONS
+    images = len(read_annotations(annotations).images)
+    count = _MOSAICS if cfg.SCALE_MATCH.AUGMENT.MOSAIC else min(images, _MAX_SOURCE_IMAGES)
+    return read_counted_sizes(annotations), preview_samples(cfg, count).sizes
 
 
 def _draw_image(

@@ -11,6 +11,7 @@ import numpy
 import PIL
 import torch
 import torchvision
+from detectron2.config import CfgNode
 
 import scale_match
 from scale_match.core.average_precision import SIZE_RANGES
@@ -32,6 +33,11 @@ _POLICY_NAMES = {
     "gsm": "Gaussian Scale Match",
     "none": "without Scale Match",
 }
+_DETECTOR_NAMES = {
+    "ScaleMatchRetinaNet": "RetinaNet",
+    "ScaleMatchFasterRCNN": "Faster R-CNN",
+    "ScaleMatchFCOS": "FCOS",
+}
 _TRAININGS = ("pretrain", "finetune", "scratch")
 
 Outcomes = Mapping[str, StageOutcome]
@@ -40,6 +46,13 @@ Outcomes = Mapping[str, StageOutcome]
 def policy_name(policy: str) -> str:
     """A policy in words."""
     return _POLICY_NAMES[policy]
+
+
+def detector_name(cfg: CfgNode) -> str:
+    """A detector in words: its kind, backbone and strides."""
+    strides = ", ".join(str(stride) for stride in cfg.SCALE_MATCH.MODEL.STRIDES)
+    kind = _DETECTOR_NAMES.get(cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.META_ARCHITECTURE)
+    return f"{kind}, ResNet-{cfg.MODEL.RESNETS.DEPTH}, strides {strides}"
 
 
 def peak_memory() -> dict[str, int]:
@@ -135,6 +148,7 @@ def _protocol(
         if name in outcomes
     }
     return {
+        "detector": detector_name(cfg),
         "policy": configs.pretrain.SCALE_MATCH.POLICY,
         "test_annotations": None if test is None else str(test.annotations),
         "test_tile": list(tiles.SIZE) if tiles.ENABLED else None,
@@ -158,6 +172,7 @@ def _protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     low, high = protocol["tiny_sizes_px"]
     width, height = protocol["train_tile"]
     lines = [
+        f"detector: {protocol['detector']}",
         f"test images: {protocol['test_annotations']}",
         f"AP at IoU 0.25, 0.50, 0.75; tiny: sqrt(area) {low:g} to {high:g} px; "
         f"at most {protocol['max_dets']} detections per image count",

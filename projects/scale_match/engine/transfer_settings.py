@@ -8,7 +8,7 @@ from scale_match.core.errors import InputError
 
 __all__ = ["POLICIES", "CocoFiles", "TransferSettings", "find_config"]
 
-POLICIES = ("sm", "msm", "none")
+POLICIES = ("sm", "msm", "gsm", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class TransferSettings:
         config: yacs file of the fine-tuning: detector, solver, tiles of the evaluation.
         test: Images to evaluate on; None trains only.
         pretrain_config: yacs file of the pretraining, of the same detector; None takes ``config``.
-        policy: "sm", "msm" or "none"; None takes that of the pretraining's config, or "sm" where
-            it has none.
+        policy: "sm", "msm", "gsm" or "none"; None takes that of the pretraining's config, or "sm"
+            where it has none.
         scratch: Also train without the source, for as many fine-tuning steps from the same seed.
         seed: Of data order, draws and initial weights.
         device: "cpu", "cuda", ...; None takes that of the configs.
@@ -45,6 +45,8 @@ class TransferSettings:
         tile: Width and height in pixels of the tiles to fine-tune on.
         pretrain_steps: Iterations of the pretraining; None takes its config's schedule.
         finetune_steps: The same of the fine-tuning.
+        reset_head: Let parts of the head start anew that do not fit in a training's weights.
+        preflight: Look at each training before its first step.
         opts: Further ``KEY VALUE`` words for both configs, as on the command line.
 
     Raises:
@@ -65,6 +67,8 @@ class TransferSettings:
     tile: tuple[int, int] = (640, 512)
     pretrain_steps: int | None = None
     finetune_steps: int | None = None
+    reset_head: bool = False
+    preflight: bool = True
     opts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -87,8 +91,13 @@ def find_config(name: str, folders: Sequence[Path] = ()) -> Path:
         folders: Where configs are kept.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it is a Lazy config.
     """
+    if name.endswith(".py"):
+        raise InputError(
+            f"the config {name} is a Lazy one, but a transfer reads yacs configs: name its twin "
+            f"{name.removesuffix('.py')}.yaml"
+        )
     for folder in (Path(), *folders):
         for path in (folder / name, folder / f"{name}.yaml"):
             if path.is_file():
