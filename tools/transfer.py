@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scale_match.cli import run_tool
 from scale_match.core.errors import InputError
+from scale_match.engine.command_line import NO_PREFLIGHT_HELP, RESET_HEAD_HELP
 from scale_match.engine.transfer import run_transfer
 from scale_match.engine.transfer_report import RESULTS_FILE, results_table
 from scale_match.engine.transfer_settings import (
@@ -47,6 +48,8 @@ def main(argv: Sequence[str]) -> None:
         tile=tuple(args.tile),
         pretrain_steps=args.pretrain_steps,
         finetune_steps=args.finetune_steps,
+        reset_head=args.reset_head,
+        preflight=not args.no_preflight,
         opts=tuple(args.opts),
     )
     print(results_table(run_transfer(settings)))
@@ -102,6 +105,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train a second time without the source, for as many fine-tuning steps",
     )
+    training.add_argument("--reset-head", action="store_true", help=RESET_HEAD_HELP)
+    training.add_argument("--no-preflight", action="store_true", help=NO_PREFLIGHT_HELP)
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--device", help="cpu or cuda (default: that of the configs)")
     training.add_argument("--num-gpus", type=int, default=1, help="processes, on a CPU too")

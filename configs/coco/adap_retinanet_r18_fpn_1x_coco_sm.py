@@ -1,4 +1,6 @@
 # The pretraining of exp5.1 with the CPU-size model; no published row
-from ..common.recipes.coco_r18 import dataloader, lr_multiplier, model, optimizer, tiles, train
+from ..common.models.adap_retinanet_r18 import model
+from ..common.recipes.coco_r18 import dataloader, lr_multiplier, optimizer, tiles, train
 
+model.num_classes = 80
 train.output_dir = "output/adap_retinanet_r18_fpn_1x_coco_sm"

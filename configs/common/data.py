@@ -8,9 +8,25 @@ from detectron2.data.transforms import RandomFlip
 
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
 from scale_match.data.lazy import build_lazy_test_loader, build_lazy_train_loader, register_files
+from scale_match.data.mosaics import build_mosaic_settings
 from scale_match.data.policies import build_scale_policy
 from scale_match.data.scale_augmentations import build_scale_augmentations
+from scale_match.data.size_target import SizeTarget
 from scale_match.evaluation.tiny_evaluator import TinyObjectEvaluator
+
+# What exact-scale tiling and mosaics take from the settings of Scale Match.
+_sizes = L(SizeTarget)(
+    policy="${dataloader.train.mapper.scale_policy.policy}",
+    target="${dataloader.train.mapper.scale_policy.target}",
+    source="${dataloader.train.mapper.scale_policy.source}",
+    bins="${dataloader.train.mapper.scale_policy.bins}",
+    log="${dataloader.train.mapper.scale_policy.log}",
+    except_rate="${dataloader.train.mapper.scale_policy.except_rate}",
+    mu_sigma="${dataloader.train.mapper.scale_policy.mu_sigma}",
+    scale_range="${dataloader.train.mapper.scale_policy.scale_range}",
+    default_scale="${dataloader.train.mapper.scale_policy.default_scale}",
+    out_of_range="${dataloader.train.mapper.scale_policy.out_of_range}",
+)
 
 dataloader = {
     "train": L(build_lazy_train_loader)(
@@ -31,8 +47,7 @@ dataloader = {
                     crop_scales=[0.5, 2.0],
                     # exact-scale tiling, without a policy: greatest height and width; [] = off
                     exact_tile=[],
-                    target="${dataloader.train.mapper.scale_policy.target}",
-                    source="${dataloader.train.annotations}",
+                    exact_sizes=_sizes,
                 ),
                 L(RandomFlip)(horizontal=True),
             ],
@@ -76,6 +91,8 @@ dataloader = {
             # tiles of an image that successive batches take, decoding it once
             "together": 1,
         },
+        # mosaics, without a policy: height and width of a canvas; [] = off
+        mosaic=L(build_mosaic_settings)(canvas=[], sizes=_sizes),
     ),
     "test": L(build_lazy_test_loader)(
         annotations="",

@@ -1,5 +1,6 @@
 # Quickstart: pretraining on the toy source with Scale Match
-from ..common.recipes.toy import dataloader, lr_multiplier, model, optimizer, tiles, train
+from ..common.models.adap_retinanet_r18 import model
+from ..common.recipes.toy import dataloader, lr_multiplier, optimizer, tiles, train
 
 train.max_iter = 500
 dataloader.train.mapper.scale_policy.policy = "sm"

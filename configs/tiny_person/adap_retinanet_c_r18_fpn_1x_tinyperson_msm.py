@@ -1,12 +1,6 @@
 # exp5.2 with the CPU-size model; no published row
-from ..common.recipes.tiny_person_r18 import (
-    dataloader,
-    lr_multiplier,
-    model,
-    optimizer,
-    tiles,
-    train,
-)
+from ..common.models.adap_retinanet_r18 import model
+from ..common.recipes.tiny_person_r18 import dataloader, lr_multiplier, optimizer, tiles, train
 
 train.init_checkpoint = "output/adap_retinanet_r18_fpn_1x_coco_msm/model_final.pth"
 train.clip_global_norm = 1.0

@@ -1,9 +1,11 @@
 # exp5.2 of 000_5f562d84f0a3a740.txt: AP50_tiny 50.00
 # Adap RetinaNet-c after COCO MSM, 2 GPUs x 1, lr 0.01
-from ..common.recipes.tiny_person import dataloader, lr_multiplier, model, optimizer, tiles, train
+from ..common.models.adap_retinanet_r50 import model
+from ..common.recipes.tiny_person import dataloader, lr_multiplier, optimizer, tiles, train
 
 train.init_checkpoint = "output/adap_retinanet_r50_fpn_1x_coco_msm/model_final.pth"
 dataloader.train.total_batch_size = 2
 optimizer.lr = 0.01
+train.reference_batch = 2
 train.clip_global_norm = 1.0
 train.output_dir = "output/adap_retinanet_c_r50_fpn_1x_tinyperson_msm"

@@ -1,16 +1,16 @@
-"""Pretraining on COCO whose objects Scale Match makes as small as those of TinyPerson."""
+"""Pretraining on COCO whose objects Scale Match makes as small as those of TinyPerson.
+
+The leaf brings the detector, with `model.num_classes = 80`.
+"""
 
 from detectron2.config import LazyCall as L
 from detectron2.data.transforms import ResizeShortestEdge
 
 from ..data import dataloader
-from ..models.adap_retinanet_r50 import model
 from ..optim import sgd as optimizer
 from ..schedule import lr_multiplier
 from ..tiles import tiles
 from ..train import train
-
-model.num_classes = 80
 
 # train2017 and val2017 in one file and one folder (docs/data.md); validation is for monitoring.
 dataloader.train.annotations = "coco/annotations/instances_merge2017.json"
@@ -28,4 +28,5 @@ dataloader.train.mapper.scale_policy.target = (
 # 2 GPUs x 4 images
 dataloader.train.total_batch_size = 8
 optimizer.lr = 0.01
+train.reference_batch = 8
 train.init_checkpoint = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"

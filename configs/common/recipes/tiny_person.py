@@ -1,7 +1,9 @@
-"""Training on 640x512 tiles of the erased TinyPerson images, testing on tiles of whole images."""
+"""Training on 640x512 tiles of the erased TinyPerson images, testing on tiles of whole images.
+
+The leaf brings the detector.
+"""
 
 from ..data import dataloader
-from ..models.adap_retinanet_r50 import model
 from ..optim import sgd as optimizer
 from ..schedule import lr_multiplier
 from ..tiles import tiles

@@ -1,9 +1,10 @@
-"""As `tiny_person`, with the small model, from random weights, on a CPU."""
+"""As `tiny_person`, for a small model, from random weights, on a CPU."""
 
-from ..models.adap_retinanet_r18 import model
 from ..optim import adamw as optimizer
 from .tiny_person import dataloader, lr_multiplier, tiles, train
 
 dataloader.train.total_batch_size = 4
+# The linear rule is SGD's.
+train.reference_batch = 0
 train.init_checkpoint = ""
 train.device = "cpu"

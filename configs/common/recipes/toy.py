@@ -1,9 +1,6 @@
-"""Short trainings of the small model on drawn figures; the files come from the command line."""
+"""Short trainings of a small model on drawn figures; the files come from the command line."""
 
-from ..models.adap_retinanet_r18 import model
-from ..optim import adamw as optimizer
-from ..schedule import lr_multiplier
-from .tiny_person_r18 import dataloader, tiles, train
+from .tiny_person_r18 import dataloader, lr_multiplier, optimizer, tiles, train
 
 dataloader.train.annotations = ""
 dataloader.train.images = ""

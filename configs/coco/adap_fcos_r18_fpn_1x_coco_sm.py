@@ -1,0 +1,8 @@
+# COCO SM for Adap FCOS with the CPU-size model; no published row
+from ..common.models.adap_fcos_r18 import model
+from ..common.recipes.adap_fcos import train_as_fcos
+from ..common.recipes.coco_r18 import dataloader, lr_multiplier, optimizer, tiles, train
+
+train_as_fcos(optimizer, lr_multiplier, tiles, train)
+model.num_classes = 80
+train.output_dir = "output/adap_fcos_r18_fpn_1x_coco_sm"

@@ -1,0 +1,8 @@
+# The pretraining of exp4.2 with the CPU-size model; no published row
+from ..common.models.faster_rcnn_r18 import model
+from ..common.recipes.coco_r18 import dataloader, lr_multiplier, optimizer, tiles, train
+
+model.num_classes = 80
+dataloader.train.mapper.scale_policy.policy = "msm"
+dataloader.train.mapper.scale_policy.source = "coco/annotations/instances_train2017.json"
+train.output_dir = "output/faster_rcnn_r18_fpn_1x_coco_msm"

@@ -1,0 +1,8 @@
+# Quickstart: training on tiles of the toy target
+from ..common.models.adap_fcos_r18 import model
+from ..common.recipes.adap_fcos import train_as_fcos
+from ..common.recipes.toy import dataloader, lr_multiplier, optimizer, tiles, train
+
+train_as_fcos(optimizer, lr_multiplier, tiles, train)
+train.max_iter = 200
+train.output_dir = "output/adap_fcos_r18_fpn_quick_toy"
