@@ -396,7 +396,7 @@ def test_images_that_share_a_file_have_no_rows_without_run_time_crop(data, tmp_p
 
 def test_a_detector_without_candidates_is_refused(data, tmp_path, monkeypatch):
     weights = weights_file("yacs", data, tmp_path)
-    monkeypatch.setattr("scale_match.inference.candidates.RetinaNet", int)
+    monkeypatch.setattr("scale_match.inference.candidate_sources.RetinaNet", int)
     message = "ScaleMatchRetinaNet does not give its candidates before suppression"
     with pytest.raises(InputError, match=message):
         sweep_again("yacs", data, tmp_path / "sweep", weights)
