@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scale_match.cli import run_tool
+from scale_match.engine.launch import check_device
 from scale_match.engine.transfer import run_transfer
 from scale_match.engine.transfer_pictures import SIZES_PLOT
 from scale_match.engine.transfer_report import RESULTS_FILE, results_table
@@ -22,6 +23,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("output/quickstart"), metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, help="of data and training")
     args = parser.parse_args(argv)
+    check_device(args.device, key="--device cpu")
     print("drawing a source of large figures and a target of tiny ones ...", flush=True)
     sets = write_toy_data(args.output / "data", ToySettings(seed=args.seed))
     settings = TransferSettings(

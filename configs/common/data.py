@@ -89,7 +89,7 @@ dataloader = {
             # share of tiles without a box in an epoch; None goes by filter_empty
             "empty_share": None,
             # tiles of an image that successive batches take, decoding it once
-            "together": 1,
+            "together": 4,
         },
         # mosaics, without a policy: height and width of a canvas; [] = off
         mosaic=L(build_mosaic_settings)(canvas=[], sizes=_sizes),

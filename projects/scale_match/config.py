@@ -123,7 +123,7 @@ def _add_training_tile_keys(node: CfgNode) -> None:
     node.TRAIN_TILES.EMPTY_SHARE = -1.0
     # Tiles of an image that successive batches take, one each, so that it is decoded once for
     # them; 1 = plain random order. For tile files, too.
-    node.TRAIN_TILES.TOGETHER = 1
+    node.TRAIN_TILES.TOGETHER = 4
     # What becomes of regions flagged ignore, uncertain or iscrowd: "background" (nothing is done),
     # "erase" (filled with their mean colour) or "mask" (no loss of background anchors inside).
     node.IGNORE_REGIONS = "background"

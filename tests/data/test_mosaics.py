@@ -211,8 +211,6 @@ def test_what_else_decides_on_samples_is_refused(dicts, settings, target):
     with pytest.raises(InputError, match=of_tiles):
         build(make_mapper(), [{**dicts[0], "corner": (0, 0, 9, 9)}])
     with pytest.raises(InputError, match=of_tiles):
-        build(make_mapper(), together=2)
-    with pytest.raises(InputError, match=of_tiles):
         build(make_mapper(), empty_share=0.1)
     with pytest.raises(InputError, match=r"needs a ScaleMatchDatasetMapper, .* not function"):
         build(lambda entry: entry)

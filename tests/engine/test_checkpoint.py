@@ -57,6 +57,12 @@ def test_only_the_final_files_are_left(tmp_path):
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000004.pth"
 
 
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    (tmp_path / ".tmp-0123abcd-model_0000004.pth").write_bytes(b"half")
+    AtomicCheckpointer(nn.Linear(2, 2), tmp_path).save("model_0000004")
+    assert files(tmp_path) == ["last_checkpoint", "model_0000004.pth"]
+
+
 def test_the_best_weights_are_not_what_a_run_resumes_from(tmp_path):
     checkpointer = AtomicCheckpointer(nn.Linear(2, 2), tmp_path, counter=Counter())
     checkpointer.save("model_0000004")

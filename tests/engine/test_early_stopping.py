@@ -137,6 +137,16 @@ def test_an_evaluation_that_a_kill_prevented_is_repeated(tmp_path):
     assert stops == []
 
 
+def test_without_patience_an_evaluation_that_a_kill_prevented_is_repeated_too(tmp_path):
+    values = by_iteration(0.3, 0.2, 0.1)
+    run(tmp_path, by_iteration(0.3, 0.2), end=5, patience=0)
+    # Killed after the checkpoint of iteration 5 and before the end of its evaluation.
+    done, stops, asked = run(tmp_path, values, start=6, end=8, patience=0)
+    assert (done, stops, asked) == ([6, 7], [], [5])
+    record = json.loads((tmp_path / "evaluations.json").read_text())
+    assert record["iterations"] == [1, 3, 5]
+
+
 def test_a_stopped_run_that_is_resumed_is_only_evaluated(tmp_path):
     values = by_iteration(0.3, 0.2, 0.1)
     run(tmp_path, values)

@@ -151,6 +151,15 @@ def test_the_state_of_another_optimizer_is_refused(tmp_path):
         step.load_state_dict({"iteration": 3})
 
 
+def test_the_state_of_a_run_with_adamw_is_no_state_for_sgd(tmp_path):
+    # As many groups and parameters: torch takes it up, and fails in the next step.
+    step = make_step(tmp_path)
+    state = step.state_dict()
+    state["optimizer"] = torch.optim.AdamW(step.model.parameters()).state_dict()
+    with pytest.raises(InputError, match=r"has no dampening, momentum.* SGD needs.*--resume out"):
+        step.load_state_dict(state)
+
+
 class Noise(Line):
     """Draws from every library in its forward."""
 

@@ -12,6 +12,7 @@ from scale_match.core.errors import InputError
 from scale_match.data.lazy import register_files
 from scale_match.engine.front_ends import LAZY, YACS
 from scale_match.engine.non_finite import NonFiniteLossError
+from scale_match.engine.step import TrainStep
 from scale_match.engine.trainer import ScaleMatchTrainer
 from scale_match.inference.tiled_model import TiledModel
 
@@ -124,6 +125,17 @@ def test_a_finished_run_that_is_resumed_trains_nothing_and_evaluates(runner, dat
     steps.clear()
     assert runner.train(data, tmp_path, resume=True) == first
     assert steps == []
+
+
+def test_a_worker_that_dies_during_a_step_is_said(runner, data, tmp_path, monkeypatch, capsys):
+    # torch's handler of SIGCHLD raises wherever the program is.
+    def interrupted(self, batch):
+        raise RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. ")
+
+    monkeypatch.setattr(TrainStep, "_losses", interrupted)
+    with pytest.raises(InputError, match=r"worker \(pid 12\) is killed.*NUM_WORKERS"):
+        runner.train(data, tmp_path, max_iter=1)
+    assert "Traceback" not in capsys.readouterr().out
 
 
 def test_resume_without_a_checkpoint_starts_at_the_beginning(runner, data, tmp_path, steps):

@@ -220,6 +220,20 @@ def test_both_trainings_have_as_many_classes_as_their_data(settings, data, tmp_p
     assert configs.finetune.MODEL.RETINANET.NUM_CLASSES == 1
 
 
+@pytest.mark.parametrize("key", ["MODEL.META_ARCHITECTURE", "SCALE_MATCH.MODEL.STRIDES"])
+def test_configs_of_two_detectors_are_refused_before_the_pretraining(
+    settings, tmp_path, repository, key
+):
+    names = {
+        "MODEL.META_ARCHITECTURE": "quick/adap_fcos_r18_fpn_20it_toy",
+        "SCALE_MATCH.MODEL.STRIDES": "tiny_person/retinanet_r18_fpn_1x_tinyperson",
+    }
+    other = repository / "configs" / f"{names[key]}.yaml"
+    with pytest.raises(InputError, match=rf"{key} is .* in --pretrain-config and .*--reset-head"):
+        build_configs(settings(tmp_path, pretrain_config=other, opts=()))
+    build_configs(settings(tmp_path, pretrain_config=other, opts=(), reset_head=True))
+
+
 def test_steps_asked_for_replace_epochs_and_move_the_learning_rate_steps(settings, tmp_path):
     # 40000 is detectron2's default, which a schedule in epochs would not take for a wish.
     for steps in (120, 40000):

@@ -72,6 +72,19 @@ def test_categories_come_by_frequency_and_unused_ones_are_told(tmp_path):
     assert "1 categories have no object" in text
 
 
+def test_boxes_that_are_no_objects_are_counted_by_their_flag(tmp_path):
+    boxes = [box(k, 1, [9 * k, 9, 12, 24]) for k in range(5)]
+    assert "5 boxes in the file, none flagged\n" in report_of(tmp_path, boxes)
+    boxes[0]["ignore"] = boxes[1]["uncertain"] = boxes[2]["uncertain"] = True
+    text = report_of(tmp_path, boxes)
+    assert "5 boxes in the file, of which are no objects: 1 ignore, 2 uncertain\n" in text
+
+
+def test_few_objects_per_image_keep_a_decimal(tmp_path):
+    text = report_of(tmp_path, [box(1, 1, [9, 9, 12, 24])])
+    assert "2 images with 1 objects of 1 category, 0.5 per image;" in text
+
+
 def test_data_without_objects_are_reported_without_advice(tmp_path):
     text = report_of(tmp_path, [])
     assert "NOT USABLE: there is no object to train on." in text

@@ -144,6 +144,22 @@ def test_images_that_annotations_name_but_nobody_has_are_named(root):
     ]  # fmt: skip
 
 
+def test_a_test_image_that_is_none_is_named(root):
+    (root / "test/labeled_images/test_0.jpg").write_text("no image")
+    assert prepare(root)[1] == [
+        "cannot read test/labeled_images/test_0.jpg: not an image of a known format"
+    ]
+    with pytest.raises(InputError, match=r"cannot read .*test_0.jpg: not an image"):
+        prepare(root, strict=True)
+
+
+def test_nothing_is_said_to_be_taken_from_an_empty_folder(tmp_path):
+    lines = []
+    with pytest.raises(InputError, match=r"cannot read .*tiny_set_train.json: No such file"):
+        prepare_tiny_person(tmp_path, Problems(strict=False), log=lines.append)
+    assert lines == []
+
+
 def test_missing_and_broken_annotations_are_errors(root):
     (root / "annotations/tiny_set_test.json").write_text("[1,")
     with pytest.raises(InputError, match=r"tiny_set_test.json is not valid JSON"):

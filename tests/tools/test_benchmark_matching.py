@@ -4,6 +4,7 @@ import argparse
 import json
 
 import pytest
+import torch
 from benchmarks import matching
 
 from scale_match.core.errors import InputError
@@ -52,3 +53,9 @@ def test_different_labels_are_an_error(monkeypatch):
 def test_a_number_that_is_not_positive_is_refused(option):
     with pytest.raises(InputError, match="need positive numbers"):
         run(option, "0")
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"finds no CUDA GPU: set --device cpu"):
+        run("--device", "cuda")

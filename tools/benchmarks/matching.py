@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.processes import measure_process
+from benchmarks.processes import check_is_there, measure_process
 from scale_match.core.errors import InputError
 from scale_match.storage.files import write_json
 
@@ -129,6 +129,7 @@ def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _run(arguments: argparse.Namespace) -> None:
     if min(*arguments.boxes, arguments.repeats, *arguments.size) < 1:
         raise InputError("--boxes, --size and --repeats need positive numbers")
+    check_is_there(arguments.device)
     figures = {model: _compare(model, arguments) for model in arguments.model}
     print(
         f"targets at 1000 boxes: {_SPEED_TARGET:g} times as fast, {_MEMORY_TARGET:g} of the memory"

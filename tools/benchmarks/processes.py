@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scale_match.core.errors import InputError
 
-__all__ = ["Measurement", "measure_process"]
+__all__ = ["Measurement", "check_is_there", "measure_process"]
 
 # Unit of ru_maxrss in bytes.
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -39,6 +39,19 @@ class Measurement:
 
     cpu_seconds: float
     peak_gb: float
+
+
+def check_is_there(device: str) -> None:
+    """Refuses a device that this machine does not have.
+
+    Raises:
+        InputError: The sentence says what to set instead.
+    """
+    if device != "cpu":
+        # Here, because it brings torch, which most subcommands do without.
+        from scale_match.engine.launch import check_device
+
+        check_device(device, key="--device cpu")
 
 
 def measure_process(arguments: Sequence[str]) -> Measurement:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.processes import measure_process
+from benchmarks.processes import check_is_there, measure_process
 from scale_match.core.errors import InputError
 from scale_match.storage.files import write_json
 
@@ -73,6 +73,7 @@ def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _run(arguments: argparse.Namespace) -> None:
     if min(*arguments.boxes, *arguments.size, arguments.batch, arguments.repeats) < 1:
         raise InputError("--boxes, --size, --batch and --repeats need positive numbers")
+    check_is_there(arguments.device)
     kinds = ("ours",) if arguments.model in _WITHOUT_STOCK else ("detectron2", "ours")
     jobs = [(number, kind) for number in arguments.boxes for kind in kinds]
     figures: dict[int, dict[str, Any]] = {number: {} for number in arguments.boxes}

@@ -130,8 +130,9 @@ def _content(summary: DataSummary) -> str:
     if summary.sizes.percentiles is None or summary.per_image.mean is None:
         return text + "."
     used = sum(category.objects > 0 for category in summary.categories)
+    per_image = f"{summary.per_image.mean:.{0 if summary.per_image.mean >= 9.5 else 1}f}"
     return (
-        f"{text} of {used} categor{'y' if used == 1 else 'ies'}, {summary.per_image.mean:.0f} per "
+        f"{text} of {used} categor{'y' if used == 1 else 'ies'}, {per_image} per "
         f"image; median size {summary.sizes.percentiles[3]:.0f} px, "
         f"{_percent(_tiny_share(summary))} tiny (below {SIZE_RANGES['tiny'][1]:g} px)."
     )

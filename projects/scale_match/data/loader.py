@@ -190,7 +190,7 @@ def build_train_loader(
     check_trainable(dicts)
     canvases = None
     if mosaic is not None:
-        mosaic.check_alone(dicts, mapper, together=together, empty_share=empty_share)
+        mosaic.check_alone(dicts, mapper, empty_share=empty_share)
         canvases = mosaic.planned(dicts, seed)
     plan = epoch_plan(
         dicts,

@@ -97,18 +97,18 @@ class MosaicSettings:
         )
 
     def check_alone(
-        self, dicts: Sequence[_Entry], mapper: object, *, together: int, empty_share: float | None
+        self, dicts: Sequence[_Entry], mapper: object, *, empty_share: float | None
     ) -> None:
         """Refuse what decides on the content of a sample, too.
 
         Raises:
             InputError: Another setting does, or the images are tiles.
         """
-        if together > 1 or empty_share is not None or any("corner" in entry for entry in dicts):
+        if empty_share is not None or any("corner" in entry for entry in dicts):
             raise InputError(
                 f"{_KEY} makes its samples of whole images: SCALE_MATCH.TRAIN_TILES "
-                "(dataloader.train.tiles) must keep ENABLED False, EMPTY_SHARE -1 (null) and "
-                "TOGETHER 1, and the annotations must not be of tiles"
+                "(dataloader.train.tiles) must keep ENABLED False and EMPTY_SHARE -1 (null), "
+                "and the annotations must not be of tiles"
             )
         if not isinstance(mapper, ScaleMatchDatasetMapper):
             raise InputError(

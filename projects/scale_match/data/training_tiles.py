@@ -46,7 +46,7 @@ class TrainingTiles:
     overlap: tuple[int, int] = (50, 50)
     keep: float = 0.7
     empty_share: float | None = None
-    together: int = 1
+    together: int = 4
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "TrainingTiles":

@@ -25,6 +25,7 @@ from scale_match.engine.weight_conversion import (
 from scale_match.engine.weight_fit import Purpose, fit_weights
 from scale_match.engine.weights import WeightsReport
 from scale_match.storage.files import replacing, write_text
+from scale_match.storage.image_jobs import remove_leftovers
 
 __all__ = ["AtomicCheckpointer", "disk_errors_as_oserror"]
 
@@ -47,7 +48,8 @@ class AtomicCheckpointer(DetectionCheckpointer):
     """detectron2's checkpointer, with three differences.
 
     - A checkpoint is written under a temporary name and moved into place, and ``last_checkpoint``
-      names it only then: a run that is killed, or a full disk, leaves the last good one.
+      names it only then: a run that is killed, or a full disk, leaves the last good one. What a
+      kill left half written goes when the same checkpoint is written again.
     - Loading weights leaves a :class:`~scale_match.engine.weights.WeightsReport` and refuses the
       weights of another model, a damaged file, and anything that is no checkpoint. A file says
       what its head was trained for (:mod:`~scale_match.engine.model_facts`), and files of other
@@ -196,6 +198,7 @@ class AtomicCheckpointer(DetectionCheckpointer):
         if not self.save_dir or not self.save_to_disk:
             return False
         path = Path(self.save_dir) / f"{name}.pth"
+        remove_leftovers([path])
         self.logger.info("Saving checkpoint to %s", path)
         with replacing(path) as temporary, disk_errors_as_oserror():
             facts = {FACTS_KEY: model_facts(self.model)}

@@ -81,11 +81,12 @@ class EarlyStopping(HookBase):
 
     Comes after the hooks that evaluate and keep the best weights, in all processes, which stop at
     the same iteration. All values lie in ``evaluations.json``, from which a resumed run takes those
-    before its first iteration; resumed once more, a stopped run only evaluates.
+    before its first iteration; an evaluation that a kill prevented is made up for. Resumed once
+    more, a stopped run only evaluates.
 
     Args:
         metric: Flat name, as "bbox/AP50_tiny".
-        patience: Evaluations to wait for a better value, at least 1.
+        patience: Evaluations to wait for a better value; 0 = the training goes on to its end.
         period: Iterations between evaluations.
         output_dir: Folder of the record.
         at_stop: Called in all processes where the training ends, to write what a training leaves.
@@ -147,6 +148,8 @@ class EarlyStopping(HookBase):
             self._write()
 
     def _is_over(self) -> bool:
+        if self._patience == 0:
+            return False
         return self._decided(waited(list(self._values.values())) >= self._patience)
 
     def _decided(self, found: bool) -> bool:

@@ -233,7 +233,7 @@ def _evaluation_hooks(
     chosen: list[HookBase] = [evaluation]
     if comm.is_main_process():
         chosen.append(BestCheckpoint(settings.best_metric, checkpointer, average))
-    if settings.early_stopping_patience > 0:
+    if settings.eval_period > 0:
         chosen.append(_early_stopping(settings, list(chosen), checkpointer, average))
     return chosen
 

@@ -28,6 +28,7 @@ from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, LoopSettings, training_hooks
 from scale_match.engine.launch import check_device
 from scale_match.engine.lazy_schedule import settle_schedule
+from scale_match.engine.loading import dead_workers_explained
 from scale_match.engine.logs import start_logs
 from scale_match.engine.model_checks import check_classes, check_regions, log_model
 from scale_match.engine.overrides import overrides_of, record_overrides
@@ -108,7 +109,7 @@ def train(
     )
     if preflight and comm.is_main_process():
         look_at(lazy_facts(cfg, loader, model, build_tiled_model(cfg, model)))
-    with stopping_early(), closing(step):
+    with stopping_early(), closing(step), dead_workers_explained():
         step.train(step.iter + 1 if goes_on else 0, cfg.train.max_iter)
     found = [hook.results for hook in step._hooks if isinstance(hook, EvaluationHook)]
     return found[0] if found else {}

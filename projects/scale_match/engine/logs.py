@@ -9,6 +9,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from scale_match.core.errors import InputError
+from scale_match.engine.loading import is_dead_worker
 from scale_match.engine.process_group import is_lost_process
 
 __all__ = ["start_logs"]
@@ -56,7 +57,9 @@ def _is_short(record: logging.LogRecord) -> bool:
 def _is_no_bad_input(record: logging.LogRecord) -> bool:
     """Drops the traceback that the training loop logs for bad input: the tool says the sentence.
 
-    A lost process is no fault of the program either.
+    A lost process and a dead worker of the loader are no fault of the program either.
     """
     error = record.exc_info[1] if record.exc_info else None
-    return error is None or not (isinstance(error, InputError) or is_lost_process(error))
+    return error is None or not (
+        isinstance(error, InputError) or is_lost_process(error) or is_dead_worker(error)
+    )

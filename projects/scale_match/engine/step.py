@@ -142,6 +142,7 @@ class TrainStep(SimpleTrainer):
         """
         try:
             super().load_state_dict(state_dict)
+            _check_groups(self.optimizer)
         except (KeyError, ValueError) as error:
             raise InputError(
                 f"the optimizer cannot go on from this checkpoint ({error}): it was written with "
@@ -220,6 +221,21 @@ class _DeferredLoader:
         if self._start is None:
             raise RuntimeError("open() comes before the first batch")
         yield from self._build(*self._start)
+
+
+def _check_groups(optimizer: torch.optim.Optimizer) -> None:
+    """Refuses the state of another optimizer, which torch takes up and then stumbles over.
+
+    Raises:
+        ValueError: A number that this optimizer needs is not there.
+    """
+    missing = {
+        name for group in optimizer.param_groups for name in optimizer.defaults.keys() - group
+    }
+    if missing:
+        raise ValueError(
+            f"it has no {', '.join(sorted(missing))}, which {type(optimizer).__name__} needs"
+        )
 
 
 def _seed_step(seed: int, iteration: int) -> None:

@@ -28,6 +28,7 @@ from scale_match.engine.early_stopping import stopping_early
 from scale_match.engine.ema import load_to_evaluate
 from scale_match.engine.evaluation_setup import Metrics, evaluate_model
 from scale_match.engine.hooks import EvaluationHook, training_hooks
+from scale_match.engine.loading import dead_workers_explained
 from scale_match.engine.model_checks import check_classes, log_model
 from scale_match.engine.precision import autocast_type
 from scale_match.engine.preflight_runs import look_at, yacs_facts
@@ -179,7 +180,7 @@ class ScaleMatchTrainer(DefaultTrainer):
         Returns:
             See :func:`train`.
         """
-        with stopping_early(), closing(self._trainer):
+        with stopping_early(), closing(self._trainer), dead_workers_explained():
             super().train()
         return self.last_results
 

@@ -35,10 +35,13 @@ def build_configs(settings: TransferSettings) -> TransferConfigs:
     """Read both configs and put in what the transfer decides.
 
     Raises:
-        InputError: A config or an annotation file is broken.
+        InputError: A config or an annotation file is broken, or the weights of one config do not
+            fit the other.
     """
     pretrain = _config(settings, settings.pretrain_config or settings.config)
     finetune = _config(settings, settings.config)
+    if not settings.reset_head:
+        _check_same_detector(pretrain, finetune)
     policy = settings.policy or _policy_of(pretrain)
     pretrain.SCALE_MATCH.POLICY = policy
     # Monotone Scale Match ranks the sizes of what it trains on.
@@ -94,6 +97,22 @@ def _config(settings: TransferSettings, path: Path) -> CfgNode:
     data = cfg.SCALE_MATCH.DATA
     data.TRAIN_ANNOTATIONS = data.TRAIN_IMAGES = data.TEST_ANNOTATIONS = data.TEST_IMAGES = ""
     return cfg
+
+
+def _check_same_detector(pretrain: CfgNode, finetune: CfgNode) -> None:
+    """Says before the pretraining what loading its weights would refuse after it."""
+    nodes = pretrain, finetune
+    pairs = {
+        "MODEL.META_ARCHITECTURE": [node.MODEL.META_ARCHITECTURE for node in nodes],
+        "SCALE_MATCH.MODEL.STRIDES": [list(node.SCALE_MATCH.MODEL.STRIDES) for node in nodes],
+    }
+    for key, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise InputError(
+                f"the weights of the pretraining cannot pass on: {key} is {theirs} in "
+                f"--pretrain-config and {ours} in --config; name configs of one detector, or let "
+                "the head start anew with --reset-head"
+            )
 
 
 def _policy_of(cfg: CfgNode) -> str:

@@ -81,8 +81,8 @@ def _distributions(summary: DataSummary) -> MetricTable:
     sides = ", ".join(f"{w}x{h} ({count})" for w, h, count in summary.image_sides[:4])
     more = len(summary.image_sides) > 4
     notes = [
-        f"{summary.num_annotations} boxes in the file; no objects: "
-        + (", ".join(left_out) or "none by a flag"),
+        f"{summary.num_annotations} boxes in the file, "
+        + (f"of which are no objects: {', '.join(left_out)}" if left_out else "none flagged"),
         f"{summary.num_empty_images} of {summary.num_images} images have no object",
         f"image sizes: {sides}{', ...' if more else ''}",
     ]

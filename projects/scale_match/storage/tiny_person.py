@@ -18,6 +18,7 @@ from scale_match.storage.coco_files import write_raw_coco
 from scale_match.storage.dense import without_dense_images
 from scale_match.storage.erasing import erase_jobs, erased_annotations
 from scale_match.storage.files import file_sha256, read_bytes, write_bytes
+from scale_match.storage.image_files import UnreadableImageError, image_size
 from scale_match.storage.image_jobs import image_path, remove_leftovers, run_image_jobs
 from scale_match.storage.problems import Problems
 from scale_match.storage.tasks import ALL, task_annotations
@@ -121,7 +122,8 @@ def _erase_train_images(run: _Run) -> frozenset[str]:
     source, output = run.root / "train", run.root / _ERASED / "train"
     annotations = run.root / _RAW_TRAIN
     if not annotations.is_file():
-        run.log(f"{output}: taken as it is, because there is no {annotations}")
+        if output.is_dir():
+            run.log(f"{output}: taken as it is, because there is no {annotations}")
         return frozenset()
     raw = without_dense_images(_read(annotations))
     jobs = erase_jobs(raw, source, output, keep_others=True)
@@ -187,8 +189,14 @@ def _read(path: Path) -> Entry:
 
 
 def _check_images(run: _Run, annotations: str, folder: str) -> None:
-    """Name the images of an annotation file that are not in their folder."""
+    """Name the images of an annotation file that are not in their folder, or are no images."""
     names = {image.file_name: None for image in read_annotations(run.root / annotations).images}
     for name in names:
-        if not image_path(run.root / folder, name).is_file():
+        path = image_path(run.root / folder, name)
+        if not path.is_file():
             run.problems.add(f"{run.root / folder / name}, named in {annotations}, does not exist")
+            continue
+        try:
+            image_size(path)
+        except UnreadableImageError as error:
+            run.problems.add(str(error))
