@@ -76,7 +76,7 @@ def advised_config(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, out
         parts.append(f"  TILES:\n    # {tiles.reason}\n    ENABLED: {tiles.enabled}\n")
         if tiles.enabled:
             sides = f"    SIZE: {_flow(tiles.tile)}\n    OVERLAP: {_flow(tiles.overlap)}\n"
-            parts.append(f"{sides}  TRAIN_TILES:\n    ENABLED: True\n    TOGETHER: 4\n{sides}")
+            parts.append(f"{sides}  TRAIN_TILES:\n    ENABLED: True\n{sides}")
     if advice.scale_match is not None:
         parts.append(
             "  # a pretraining towards these sizes: POLICY, TARGET and SCALE_RANGE "
@@ -129,6 +129,8 @@ def _lazy_text(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, output:
             for key, path in named.items()
         ),
     ]
+    # The recipe has the order of the published runs.
+    lines.append("dataloader.train.tiles.together = 4")
     if not diagnosis.summary.num_tiles:
         lines += [f"# {tiles.reason}", f"tiles.enabled = {tiles.enabled}"]
         if tiles.enabled:
@@ -136,7 +138,6 @@ def _lazy_text(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, output:
                 lines.append(f"{node}.tile = {list(tiles.tile)}")
                 lines.append(f"{node}.overlap = {list(tiles.overlap)}")
             lines.append("dataloader.train.tiles.enabled = True")
-            lines.append("dataloader.train.tiles.together = 4")
     if not small:
         lines += [
             "dataloader.train.total_batch_size = 2",
