@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scale_match.cli import run_tool
 from scale_match.engine.front_ends import front_end_of
+from scale_match.engine.launch import check_device
 from scale_match.engine.prediction_run import find_images, predict_images
 
 EXAMPLES = """
@@ -59,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments, predict, and say what was found."""
     args = _parser().parse_args(argv)
+    if args.device is not None:
+        check_device(args.device, key="--device cpu")
     front_end = front_end_of(args.config_file)
     cfg = front_end.load(args.config_file, args.opts)
     paths = find_images(args.input)

@@ -183,6 +183,8 @@ def test_a_pickled_backbone_of_another_width_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(InputError, match=r"weight file .*none\.pth does not exist"):
         AtomicCheckpointer(Detector()).load(tmp_path / "none.pth")
+    with pytest.raises(InputError, match=r"weight file .* is a folder: name a file in it"):
+        AtomicCheckpointer(Detector()).load(tmp_path)
 
 
 def test_an_address_that_cannot_be_fetched_is_said(monkeypatch):

@@ -89,6 +89,16 @@ def test_a_config_of_another_kind_is_refused(main, data, tmp_path, capsys):
     assert "none.yaml" in capsys.readouterr().err
 
 
+def test_a_gpu_that_is_not_there_is_refused_by_the_option_that_asked(
+    main, data, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    arguments = ["--input", str(data[1]), "--output", str(tmp_path / "out"), "--device", "cuda"]
+    assert run_tool(main, ["--config-file", "any.yaml", *arguments]) == 2
+    assert "--device cpu" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_help_shows_examples(main, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])

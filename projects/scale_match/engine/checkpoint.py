@@ -139,7 +139,11 @@ class AtomicCheckpointer(DetectionCheckpointer):
         if "://" in path:
             self._check_address(path)
         elif path and not Path(path.partition("?")[0]).is_file():
-            raise InputError(f"the weight file {path} does not exist")
+            is_folder = Path(path).is_dir()
+            raise InputError(
+                f"the weight file {path} "
+                + ("is a folder: name a file in it" if is_folder else "does not exist")
+            )
         names = None if checkpointables is None else list(checkpointables)
         try:
             return super().load(path, names)
