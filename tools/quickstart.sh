@@ -39,5 +39,8 @@ done
 
 say "== [1/2] environment"
 python=$(bash "$root/tools/setup_env.sh" ${isolated:+"$isolated"})
+# Threads that wait spin for a shorter time than by default: on two cores a training takes 4 % longer
+# alone, but 0.46 s a step instead of 0.69 s beside one other busy program.
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
 say "== [2/2] main job"
 exec "$python" "$root/tools/quickstart.py" ${given[@]+"${given[@]}"}

@@ -64,6 +64,8 @@ check lint "mend what is listed above; '$python -m ruff check --fix' does the si
 check types "mend what is listed above" "$python" -m mypy
 check imports "move the code to where docs/design.md allows the import" "$scripts/lint-imports"
 if is_chosen tests; then
+  # Threads that wait soon sleep: spinning slows the suite down on a machine that does other things.
+  export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
   # The output ends with pytest's closing line, so the advice comes first.
   say "== tests (what fails is named at the end; rerun it with: bash tools/run_tests.sh --only tests FILE)"
   exec "$python" -m pytest "$@"
