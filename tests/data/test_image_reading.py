@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -286,3 +289,18 @@ def test_a_truncated_file_is_an_error_at_every_reduction(tmp_path, name, share, 
     for _ in range(2):
         with pytest.raises(InputError, match=r"\(image id 3\) cannot be read: "):
             image.pixels() if size is None else image.resized(size)
+
+
+@pytest.mark.parametrize(("environment", "kept"), [(None, 2), ("0", 0), ("5", 5)])
+def test_pil_keeps_memory_for_the_next_image_unless_told_otherwise(tmp_path, environment, kept):
+    path = saved(tmp_path / "a.jpg")
+    code = (
+        "from PIL import Image; from scale_match.data.image_reading import EncodedImage; "
+        f"EncodedImage({path!r}, 'RGB').pixels(); print(Image.core.get_blocks_max())"
+    )
+    variables = {k: v for k, v in os.environ.items() if k != "PILLOW_BLOCKS_MAX"}
+    if environment is not None:
+        variables["PILLOW_BLOCKS_MAX"] = environment
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    assert printed.stdout.split() == [str(kept)]

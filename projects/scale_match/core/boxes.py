@@ -87,7 +87,9 @@ def clip_boxes_xyxy(boxes: npt.ArrayLike, width: float, height: float) -> FloatA
     Returns:
         (N, 4) XYXY; a box that lies outside becomes one without area on the border.
     """
-    return np.clip(as_boxes(boxes), 0.0, np.array([width, height, width, height], dtype=np.float64))
+    limits = np.array([width, height, width, height], dtype=np.float64)
+    clipped: FloatArray = np.minimum(np.maximum(as_boxes(boxes), 0.0), limits)  # faster than clip
+    return clipped
 
 
 def pairwise_intersection(boxes_a: npt.ArrayLike, boxes_b: npt.ArrayLike) -> FloatArray:

@@ -41,7 +41,9 @@ def sample_randomness(seed: int, image_id: int | str, epoch: int) -> SampleRando
         digest = hashlib.sha256(image_id.encode()).digest()
         image_id = int.from_bytes(digest[:8], "little")
     numbers = seed, int(image_id), int(epoch)
-    rng = np.random.default_rng([word for number in numbers for word in seed_words(number)])
+    # An array: of a list, numpy makes an array for each word.
+    words = np.array([word for number in numbers for word in seed_words(number)], np.uint32)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
     return SampleRandomness(int(rng.integers(2**32)), rng)
 
 

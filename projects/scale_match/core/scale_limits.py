@@ -55,11 +55,11 @@ class ScaleLimits:
 
     def resolve(self, scale: float) -> float:
         """The scale to use where a policy wants ``scale``."""
-        if self.contains(scale):
+        low, high = self.scale_range
+        if low < scale < high:
             return float(scale)
         if self.out_of_range == "default":
             return self.default_scale
-        low, high = self.scale_range
         return float(min(max(scale, low), high))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scale_match.core.boxes import as_boxes
+from scale_match.core.boxes import clip_boxes_xyxy, xywh_to_xyxy
 from scale_match.core.records import BoolArray, FloatArray
 
 __all__ = ["CountedBoxes", "scaled_size", "source_size"]
@@ -48,11 +48,10 @@ class CountedBoxes:
         """
         if width < 1 or height < 1:
             raise ValueError(f"an image needs at least one pixel, got {width} x {height}")
-        boxes = as_boxes(boxes_xywh)
-        last_pixel = np.array([width - 1.0, height - 1.0])
-        first = np.clip(boxes[:, :2], 0.0, last_pixel)
-        last = np.clip(boxes[:, :2] + boxes[:, 2:] - 1.0, 0.0, last_pixel)
-        spans = last - first
+        corners = xywh_to_xyxy(boxes_xywh)
+        corners[:, 2:] -= 1.0
+        corners = clip_boxes_xyxy(corners, width - 1.0, height - 1.0)
+        spans = corners[:, 2:] - corners[:, :2]
         return cls(np.asarray((spans > 0.0).all(axis=1)), spans, width, height)
 
     def geometric_mean(self) -> float | None:

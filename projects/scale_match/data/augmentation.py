@@ -1,12 +1,13 @@
 """Scale Match as a detectron2 augmentation: the policy decides, a resize is what it decides on."""
 
-from typing import Any, Protocol, runtime_checkable
+from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from detectron2.data import transforms as T  # noqa: N812 - as detectron2 names it
 
-from scale_match.core.boxes import xyxy_to_xywh
+from scale_match.core.boxes import as_boxes, xyxy_to_xywh
 from scale_match.core.records import FloatArray
 from scale_match.core.scale_policy import ScaleDecision, ScalePolicy
 from scale_match.data.image_reading import EncodedImage
@@ -15,17 +16,12 @@ from scale_match.data.resizing import resize_antialiased
 __all__ = ["ReadingTransform", "ScaleMatch", "ScaleMatchAugInput", "ScaleMatchTransform"]
 
 
-@runtime_checkable
-class ReadingTransform(Protocol):
+class ReadingTransform(T.Transform):
     """A transform that can be applied while an image is decoded, for less work."""
 
+    @abstractmethod
     def read(self, image: EncodedImage) -> npt.NDArray[Any]:
         """What ``apply_image`` would return for the image, up to the reduction's differences."""
-        ...
-
-    def apply_box(self, boxes: FloatArray) -> FloatArray:
-        """Move boxes, (N, 4) XYXY."""
-        ...
 
 
 class ScaleMatchAugInput(T.AugInput):
@@ -92,7 +88,7 @@ class ScaleMatchAugInput(T.AugInput):
             super().transform(tfm)
 
 
-class ScaleMatchTransform(T.ResizeTransform):
+class ScaleMatchTransform(ReadingTransform, T.ResizeTransform):
     """The resize that a policy decided on, antialiased.
 
     Attributes:
@@ -120,6 +116,11 @@ class ScaleMatchTransform(T.ResizeTransform):
             return resize_antialiased(img, self.decision.size)
         resized: npt.NDArray[Any] = super().apply_image(img, interp)
         return resized
+
+    def apply_box(self, box: npt.ArrayLike) -> FloatArray:
+        """Scale boxes, (N, 4) XYXY, as the base does with their corners one by one."""
+        x, y = self.new_w / self.w, self.new_h / self.h
+        return as_boxes(box) * np.array([x, y, x, y])
 
 
 class ScaleMatch(T.Augmentation):

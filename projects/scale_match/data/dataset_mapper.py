@@ -176,27 +176,33 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         with _numpy_seeded(randomness.stock_seed):
             transforms = self.augmentations(aug_input)
         image = aug_input.image
-        sample["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        sample["image"] = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         if not self.is_train:
             return sample
-        keep = np.array([not is_left_out(box) for box in counted], np.bool_)
-        keep &= (boxes[:, 2:] > 0).all(axis=1)
-        wanted = keep
+        wanted = np.array([not is_left_out(box) for box in counted], np.bool_)
+        wanted &= boxes[:, 2:].min(axis=1) > 0.0
+        keep = wanted
         decision = _decision(transforms)
         if decision is not None:
             sample["scale"] = decision.scale
             keep = wanted & decision.keep
-        classes = np.array([box["category_id"] for box in counted], np.int64)
         # Augmentations that crop take the area of boxes of which too little is left.
-        cropped = keep & ~(aug_input.boxes[:, 2:] > aug_input.boxes[:, :2]).all(axis=1)
-        keep = keep & ~cropped
-        instances = self._instances(aug_input.boxes[keep], classes[keep], image.shape[:2])
-        seen = _is_seen(aug_input.boxes, image.shape[:2])
-        sample["dropped_boxes"] = int((wanted & ~cropped & seen).sum()) - len(instances)
+        has_area = _shortest_sides(aug_input.boxes) > 0.0
+        cropped = keep & ~has_area
+        clipped = clip_boxes_xyxy(aug_input.boxes, image.shape[1], image.shape[0])
+        shortest = _shortest_sides(clipped)
+        keep = self._large(keep & has_area, shortest)
+        sample["dropped_boxes"] = np.count_nonzero(wanted & (shortest > 0.0)) - np.count_nonzero(
+            keep
+        )
+        classes = np.array([box["category_id"] for box in counted], np.int64)
+        instances = _instances(clipped[keep], classes[keep], image.shape[:2])
         if self.ignore_regions == "mask":
             flagged = xywh_boxes([box for box in annotations if is_left_out(box)])  # (M, 4)
             regions = xywh_to_xyxy(np.concatenate([flagged, boxes[cropped]]))
-            masked = _clipped(transforms.apply_box(regions), image.shape[:2])
+            regions = clip_boxes_xyxy(transforms.apply_box(regions), image.shape[1], image.shape[0])
+            regions = regions[_shortest_sides(regions) > 0.0]
+            masked = _instances(regions, np.full(len(regions), -1), image.shape[:2])
             instances = Instances.cat([instances, masked])
         sample["instances"] = instances
         return sample
@@ -215,8 +221,10 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         self, image: npt.NDArray[Any] | EncodedImage, annotations: Sequence[dict[str, Any]]
     ) -> npt.NDArray[Any] | EncodedImage:
         """The image without its flagged regions, if that is what becomes of them."""
+        if self.ignore_regions != "erase":
+            return image
         flagged = [box for box in annotations if is_left_out(box) and not box.get("cut")]
-        if self.ignore_regions != "erase" or not flagged:
+        if not flagged:
             return image
         regions = xywh_boxes(flagged)
         objects = xywh_boxes([box for box in annotations if not is_left_out(box)])
@@ -225,42 +233,31 @@ class ScaleMatchDatasetMapper(DatasetMapper):
             return image
         return erase_regions(image, regions, objects)
 
-    def _instances(
-        self, boxes: FloatArray, classes: IntArray, image_size: tuple[int, int]
-    ) -> Instances:
-        """Clip the boxes, (N, 4) XYXY, to the image and leave out those that are too small."""
-        height, width = image_size
-        boxes = clip_boxes_xyxy(boxes, width, height)
-        large = np.asarray((boxes[:, 2:] - boxes[:, :2] >= self.min_box_side).all(axis=1))
-        if not large.all():
-            self.num_dropped += int(np.count_nonzero(~large))
+    def _large(self, keep: BoolArray, shortest: FloatArray) -> BoolArray:
+        """Those of the boxes to keep, (N,), whose shortest side is long enough."""
+        large = keep & (shortest >= self.min_box_side)
+        if np.count_nonzero(large) < np.count_nonzero(keep):
+            self.num_dropped += int(np.count_nonzero(keep) - np.count_nonzero(large))
             log_first_n(
                 logging.INFO,
                 f"boxes with a side under {self.min_box_side:g} px after augmentation are left out "
                 "of training (said once)",
                 name=__name__,
             )
-        instances = Instances((height, width))
-        instances.gt_boxes = Boxes(torch.as_tensor(boxes[large], dtype=torch.float32))
-        instances.gt_classes = torch.as_tensor(classes[large])
-        return instances
+        return large
 
 
-def _clipped(boxes: FloatArray, image_size: tuple[int, int]) -> Instances:
-    """Regions without a label, (M, 4) XYXY, as far as they lie in the image."""
-    height, width = image_size
-    boxes = clip_boxes_xyxy(boxes, width, height)
-    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
-    instances = Instances((height, width))
-    instances.gt_boxes = Boxes(torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-    instances.gt_classes = torch.full((len(boxes),), -1, dtype=torch.int64)
+def _instances(boxes: FloatArray, classes: IntArray, image_size: tuple[int, int]) -> Instances:
+    """What a detector is trained on: boxes, (N, 4) XYXY, and their classes, (N,)."""
+    instances = Instances(image_size)
+    instances.gt_boxes = Boxes(torch.from_numpy(boxes.astype(np.float32)))
+    instances.gt_classes = torch.from_numpy(classes)
     return instances
 
 
-def _is_seen(boxes: FloatArray, image_size: tuple[int, int]) -> BoolArray:
-    """Which boxes, (N, 4) XYXY, reach into the image."""
-    height, width = image_size
-    return np.asarray((boxes[:, :2] < (width, height)).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
+def _shortest_sides(boxes: FloatArray) -> FloatArray:
+    """The smaller one of width and height of boxes, (N, 4) XYXY, in pixels, (N,)."""
+    return (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
 
 
 def _decision(transforms: T.TransformList) -> ScaleDecision | None:

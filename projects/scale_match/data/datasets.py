@@ -221,11 +221,12 @@ def xywh_boxes(annotations: Sequence[Mapping[str, Any]]) -> FloatArray:
         InputError: A ``bbox_mode`` is neither XYWH_ABS nor XYXY_ABS.
     """
     boxes = np.array([box["bbox"] for box in annotations], np.float64).reshape(-1, 4)  # (N, 4)
-    modes = np.array([box["bbox_mode"] for box in annotations], np.int64)  # (N,)
-    corners = modes == BoxMode.XYXY_ABS
-    if not (corners | (modes == BoxMode.XYWH_ABS)).all():
-        raise InputError("every bbox_mode of the training data must be XYWH_ABS or XYXY_ABS")
-    boxes[corners, 2:] -= boxes[corners, :2]
+    modes = [box["bbox_mode"] for box in annotations]
+    if modes.count(BoxMode.XYWH_ABS) < len(modes):
+        corners = np.array(modes, np.int64) == BoxMode.XYXY_ABS
+        if not np.count_nonzero(corners) + modes.count(BoxMode.XYWH_ABS) == len(modes):
+            raise InputError("every bbox_mode of the training data must be XYWH_ABS or XYXY_ABS")
+        boxes[corners, 2:] -= boxes[corners, :2]
     return boxes
 
 

@@ -12,6 +12,7 @@ from scale_match.core.errors import InputError
 from scale_match.core.exact_tiling import ExactTiling, SourceImage
 from scale_match.core.records import FloatArray
 from scale_match.core.windows import Window
+from scale_match.data.augmentation import ReadingTransform
 from scale_match.data.image_reading import EncodedImage
 from scale_match.data.resizing import resize_antialiased
 from scale_match.data.size_target import SizeTarget
@@ -24,7 +25,7 @@ __all__ = ["ExactTileTransform", "ExactTiles", "build_exact_tiles"]
 _KEY = "SCALE_MATCH.AUGMENT.EXACT_TILE (exact_tile)"
 
 
-class ExactTileTransform(T.Transform):
+class ExactTileTransform(ReadingTransform):
     """A crop and its antialiased resize.
 
     Attributes:

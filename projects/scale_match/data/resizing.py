@@ -1,6 +1,7 @@
 """The antialiased resize of pixels: PIL's bilinear filter in torch's vector code."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +70,20 @@ def resize_part(
 
 
 def _as_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-    if any(stride < 0 for stride in pixels.strides):
+    if min(pixels.strides) < 0:
         pixels = np.ascontiguousarray(pixels)
-    # Pixels out of PIL are read-only, which torch warns of; nothing writes into the tensor.
+    if not pixels.flags.writeable:
+        _warn_of_read_only()
+    return torch.from_numpy(pixels)
+
+
+@cache
+def _warn_of_read_only() -> None:
+    """Have torch warn, unheard, of a read-only array, which it does once in a process.
+
+    Pixels out of PIL are read-only; nothing writes into the tensors that are made of them.
+    """
+    pixel = np.zeros(1, np.uint8)
+    pixel.flags.writeable = False
     with warnings.catch_warnings(action="ignore"):
-        return torch.from_numpy(pixels)
+        torch.from_numpy(pixel)
