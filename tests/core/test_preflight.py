@@ -76,6 +76,17 @@ def test_limits_of_a_tile_are_compared_with_a_tile():
     )
 
 
+def test_limits_of_a_category_are_compared_with_a_category():
+    most = {"image": 832, "tile": 300, "category": 120}
+    limits = [Limit("A", 100, "category"), Limit("B", 150, "category")]
+    assert check_limits(limits, most, "a.jpg").problem == (
+        "A (100 per category) is under the 120 boxes in one category of the fullest image, a.jpg: "
+        "set it to 200 or more"
+    )
+    mixed = check_limits([limits[0], Limit("C", 500, "image")], most, "a.jpg").problem
+    assert mixed.startswith("A (100 per category) and C (500 per image) are under the 832 boxes in")
+
+
 def sizes(training, testing, zooms=None):
     return check_sizes(squares(*training), squares(*testing), zooms=zooms, key="KEY")
 

@@ -101,7 +101,7 @@ def test_settings_that_do_not_fit_are_named(facts, name):
     tiles = f"lie whole in no tile of 20x20 px ({keys['tile']}) with overlap 4x4 ({keys['overlap']}"
     assert tiles in found["tiles of test images"]
     assert found["detection limits"].startswith(
-        f"{keys['evaluator']} (4 per image) and {keys['tiles']} (3 per image) and "
+        f"{keys['evaluator']} (4 per category) and {keys['tiles']} (3 per image) and "
         f"{keys['candidates']} (1 per tile) are under the 5 boxes in the fullest image, "
     )
     assert f"{keys['rate']} 0.1 is large for AdamW" in found["learning rate"]
@@ -364,12 +364,12 @@ def limits(tiled, max_dets=(200, 1000)):
 def test_tiles_decide_which_limit_counts():
     model = small_retinanet()
     assert limits(model) == {
-        "evaluator": (1000, "image"),
+        "evaluator": (1000, "category"),
         "model": (1000, "image"),
         "candidates": (2000, "image"),
     }
     on_tiles = {
-        "evaluator": (1000, "image"),
+        "evaluator": (1000, "category"),
         "tiles": (300, "image"),
         "candidates": (2000, "tile"),
     }
@@ -392,6 +392,13 @@ def test_the_boxes_of_a_tile_are_those_whose_centres_lie_in_it():
     entry = {"width": 90, "height": 50, "annotations": boxes}
     assert preflight._most_in_a_tile(entry, tiled) == 3  # 45 lies in both
     assert preflight._most_in_a_tile({**entry, "annotations": []}, tiled) == 0
+
+
+def test_the_evaluator_counts_the_boxes_of_a_category():
+    boxes = [{"category_id": category, "gt_ignore": category == 7} for category in (0, 2, 2, 7, 7)]
+    assert preflight._most_of_a_category({"annotations": boxes}) == 2
+    assert preflight._most_of_a_category({"annotations": boxes[3:]}) == 0
+    assert preflight._most_of_a_category({}) == 0
 
 
 def test_memory_is_estimated_for_backbones_that_were_measured(facts):

@@ -47,6 +47,31 @@ def test_settings_reach_the_sampled_policy(target):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("policy", "settings", "unused"),
+    [
+        ("sm", {"size_per": "box", "max_tries": 3}, "size_per 'box' (for gsm)"),
+        ("msm", {"max_tries": 3, "log": True}, "max_tries 3 (for sm)"),
+        (
+            "gsm",
+            {"log": True, "max_tries": 3, "size_per": "box"},
+            "log True (for sm and msm), max_tries 3 (for sm)",
+        ),
+        ("sm", {"normal_sample": "n.txt", "min_size": 2.0},
+         "normal_sample 'n.txt' (for gsm), min_size 2.0 (for gsm)"),
+        ("sm", {"size_per": "image", "log": True}, None),
+    ],
+)  # fmt: skip
+def test_settings_that_a_policy_does_not_use_are_named(
+    target, source, caplog, policy, settings, unused
+):
+    build_scale_policy(policy, target=target, source=source, **settings)
+    messages = [record.getMessage() for record in caplog.records]
+    warnings = [message for message in messages if "does not use" in message]
+    expected = [] if unused is None else [f"Scale Match policy {policy!r} does not use {unused}"]
+    assert warnings == expected
+
+
 @pytest.mark.parametrize("except_rate", [None, -1.0])
 def test_no_except_rate_is_two_bins_worth(target, except_rate):
     policy = build_scale_policy("sm", target=target, bins=50, except_rate=except_rate)

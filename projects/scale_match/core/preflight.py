@@ -63,7 +63,7 @@ class Limit:
     Attributes:
         key: Name of the setting.
         value: Detections.
-        place: "image" or "tile" that it holds for.
+        place: "image", "tile", or "category" of an image, that it holds for.
     """
 
     key: str
@@ -132,7 +132,7 @@ def check_limits(limits: Sequence[Limit], most: Mapping[str, int], where: str) -
 
     Args:
         limits: All that count.
-        most: "image" and "tile" -> greatest number of boxes in one.
+        most: "image", "tile" and "category" -> greatest number of boxes in one.
         where: Which image that is.
     """
     low = [limit for limit in limits if 0 <= limit.value < most[limit.place]]
@@ -140,7 +140,10 @@ def check_limits(limits: Sequence[Limit], most: Mapping[str, int], where: str) -
         return Finding("detection limits")
     named = " and ".join(f"{limit.key} ({limit.value} per {limit.place})" for limit in low)
     crowd = max(most[limit.place] for limit in low)
-    place = "a tile of the" if all(limit.place == "tile" for limit in low) else "the"
+    places = {limit.place for limit in low}
+    place = {"tile": "a tile of the", "category": "one category of the"}.get(
+        places.pop() if len(places) == 1 else "", "the"
+    )
     several = len(low) > 1
     return Finding(
         "detection limits",

@@ -6,6 +6,7 @@ the numbers for them are gathered from the parts of a training, the same for bot
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -167,15 +168,23 @@ def _check_limits(run: RunFacts) -> Finding:
         return Finding("detection limits", skipped="there is no test set")
     counts = [_count(entry) for entry in run.testing.entries]
     fullest = np.argsort(counts, kind="stable")[::-1][:_FULLEST].tolist()
+    entries = [run.testing.entries[i] for i in fullest]
     most = {"image": counts[fullest[0]], "tile": counts[fullest[0]]}
+    most["category"] = max(map(_most_of_a_category, entries))
     if isinstance(run.tiled, TiledModel):
-        most["tile"] = max(_most_in_a_tile(run.testing.entries[i], run.tiled) for i in fullest)
-    where = str(run.testing.entries[fullest[0]].get("file_name", "image"))
+        most["tile"] = max(_most_in_a_tile(entry, run.tiled) for entry in entries)
+    where = str(entries[0].get("file_name", "image"))
     return rules.check_limits(limits_of(run.tiled, run.max_dets, run.keys), most, where)
 
 
 def _count(entry: Entry) -> int:
     return sum(not is_left_out(box) for box in entry.get("annotations", ()))
+
+
+def _most_of_a_category(entry: Entry) -> int:
+    """What an evaluator's limit, which each category has for itself, is compared with."""
+    boxes = [box for box in entry.get("annotations", ()) if not is_left_out(box)]
+    return max(Counter(box["category_id"] for box in boxes).values(), default=0)
 
 
 def _most_in_a_tile(entry: Entry, tiled: TiledModel) -> int:

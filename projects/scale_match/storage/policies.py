@@ -1,5 +1,6 @@
 """From files and settings to a Scale Match policy: for both config systems and the preview."""
 
+import inspect
 import logging
 import math
 from collections.abc import Sequence
@@ -31,6 +32,14 @@ __all__ = ["POLICIES", "SIZES_PER", "build_gaussian_target", "build_scale_policy
 
 POLICIES = ("none", "sm", "msm", "gsm")
 SIZES_PER = ("image", "box")
+# Settings that the other policies do not look at.
+_ONLY_FOR = {
+    "log": ("sm", "msm"),
+    "normal_sample": ("gsm",),
+    "min_size": ("gsm",),
+    "size_per": ("gsm",),
+    "max_tries": ("sm",),
+}
 # The authors leave out samples whose logarithm is not above 0.
 _MIN_SIZE_OF_SAMPLE = 1.0
 # Enough evenly spread sizes of a saved histogram for mean and deviation of their logarithms.
@@ -101,6 +110,14 @@ def build_scale_policy(
             f"SCALE_MATCH.POLICY {policy!r} needs SCALE_MATCH.SOURCE: the annotation file of the "
             "images to train on"
         )
+    _warn_of_unused(
+        policy,
+        log=log,
+        normal_sample=normal_sample,
+        min_size=min_size,
+        size_per=size_per,
+        max_tries=max_tries,
+    )
     limits = ScaleLimits(  # checks what the casts claim
         cast("tuple[float, float]", tuple(scale_range)),
         default_scale,
@@ -128,6 +145,18 @@ def build_scale_policy(
     if policy == "sm":
         return SampledScaleMatch(histogram, limits)
     return MonotoneScaleMatch.from_sizes(_source_sizes(sources, "box"), histogram, limits)
+
+
+def _warn_of_unused(policy: str, **settings: object) -> None:
+    """Name the settings that are not the default and that the policy does not look at."""
+    parameters = inspect.signature(build_scale_policy).parameters
+    unused = [
+        f"{name} {settings[name]!r} (for {' and '.join(policies)})"
+        for name, policies in _ONLY_FOR.items()
+        if policy not in policies and settings[name] != parameters[name].default
+    ]
+    if unused:
+        _logger.warning("Scale Match policy %r does not use %s", policy, ", ".join(unused))
 
 
 def _check_gaussian(size_per: str, except_rate: float | None) -> None:
