@@ -70,7 +70,7 @@ def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--number", type=_positive, default=6, help="of images of a size (default %(default)s)"
     )
     parser.add_argument(
-        "--repeats", type=_positive, default=9, help="blocks of each mapper (default %(default)s)"
+        "--repeats", type=_positive, default=15, help="blocks of each mapper (default %(default)s)"
     )
     parser.add_argument("--output", type=Path, metavar="JSON", help="also write the figures here")
     parser.set_defaults(run=run)
