@@ -53,14 +53,18 @@ def test_boxes_that_belong_to_no_training_tile_are_counted():
     )
 
 
+def fullest(**numbers):
+    """Greatest numbers of boxes, all in one image."""
+    return {place: (number, "a.jpg") for place, number in numbers.items()}
+
+
 def test_limits_above_the_fullest_image_are_no_problem():
     limits = [Limit("A", 100, "image"), Limit("B", 20, "tile"), Limit("C", -1, "image")]
-    found = check_limits(limits, {"image": 100, "tile": 20}, "a.jpg")
-    assert found == Finding("detection limits")
+    assert check_limits(limits, fullest(image=100, tile=20)) == Finding("detection limits")
 
 
 def test_a_limit_under_the_fullest_image_is_named_with_a_number_that_is_enough():
-    found = check_limits([Limit("A", 100, "image")], {"image": 832, "tile": 50}, "a.jpg")
+    found = check_limits([Limit("A", 100, "image")], fullest(image=832, tile=50))
     assert found.problem == (
         "A (100 per image) is under the 832 boxes in the fullest image, a.jpg: set it to 900 or "
         "more"
@@ -69,22 +73,27 @@ def test_a_limit_under_the_fullest_image_is_named_with_a_number_that_is_enough()
 
 def test_limits_of_a_tile_are_compared_with_a_tile():
     limits = [Limit("A", 100, "tile"), Limit("B", 200, "tile")]
-    found = check_limits(limits, {"image": 832, "tile": 300}, "a.jpg")
+    found = check_limits(limits, fullest(image=832, tile=300))
     assert found.problem == (
-        "A (100 per tile) and B (200 per tile) are under the 300 boxes in a tile of the fullest "
-        "image, a.jpg: set them to 300 or more"
+        "A (100 per tile) and B (200 per tile) are under the 300 boxes in a tile of a.jpg: set "
+        "them to 300 or more"
     )
 
 
-def test_limits_of_a_category_are_compared_with_a_category():
-    most = {"image": 832, "tile": 300, "category": 120}
-    limits = [Limit("A", 100, "category"), Limit("B", 150, "category")]
-    assert check_limits(limits, most, "a.jpg").problem == (
-        "A (100 per category) is under the 120 boxes in one category of the fullest image, a.jpg: "
-        "set it to 200 or more"
+def test_each_limit_is_compared_with_the_fullest_of_its_own_places():
+    most = {"image": (832, "a.jpg"), "tile": (300, "a.jpg"), "category": (120, "b.jpg")}
+    limits = [Limit("A", 100, "category"), Limit("B", 500, "image"), Limit("C", 150, "category")]
+    assert check_limits(limits, most).problem == (
+        "A (100 per category) is under the 120 boxes of one category in b.jpg: set it to 200 or "
+        "more; B (500 per image) is under the 832 boxes in the fullest image, a.jpg: set it to 900 "
+        "or more"
     )
-    mixed = check_limits([limits[0], Limit("C", 500, "image")], most, "a.jpg").problem
-    assert mixed.startswith("A (100 per category) and C (500 per image) are under the 832 boxes in")
+
+
+def test_limits_under_the_same_boxes_are_named_together():
+    limits = [Limit("A", 100, "category"), Limit("B", 100, "image")]
+    found = check_limits(limits, fullest(image=400, category=400))
+    assert found.problem.startswith("A (100 per category) and B (100 per image) are under the 400 ")
 
 
 def sizes(training, testing, zooms=None):

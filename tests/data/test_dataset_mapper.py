@@ -7,6 +7,7 @@ import torch
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T  # noqa: N812 - as detectron2 names it
 from detectron2.structures import BoxMode
+from PIL import Image
 
 from mapper_samples import HEIGHT, WIDTH, FixedPolicy, entry_with, mapper, pixels_of
 from scale_match.core.errors import InputError
@@ -158,6 +159,26 @@ def test_a_sample_says_how_many_boxes_became_too_small(toy):
     away = T.CropTransform(60, 60, 20, 20)
     assert mapper(augmentations=[away])(entry)["dropped_boxes"] == 0
     assert "dropped_boxes" not in mapper(is_train=False)(entry)
+
+
+def test_the_number_of_dropped_boxes_can_be_written_as_json(toy):
+    assert type(mapper()(entry_with(toy, ([3, 3, 8, 8], {})))["dropped_boxes"]) is int
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 40), (40, 1), (1, 1)])
+@pytest.mark.parametrize("image_format", ["RGB", "BGR", "L"])
+def test_pictures_of_one_pixel_can_be_flipped(tmp_path, width, height, image_format):
+    path = tmp_path / "thin.png"
+    pixels = np.arange(width * height * 3, dtype=np.uint8).reshape(height, width, 3)
+    Image.fromarray(pixels).save(path)
+    flips = [T.RandomFlip(1.0)]
+    flipped, plain = (
+        ScaleMatchDatasetMapper(True, augmentations=steps, image_format=image_format)(
+            {"file_name": str(path), "image_id": 1}
+        )["image"]
+        for steps in (flips, [])
+    )
+    assert torch.equal(flipped, plain.flip(2))
 
 
 def test_the_least_side_can_be_set(toy):

@@ -1,12 +1,14 @@
 import io
 import os
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 from detectron2.data.detection_utils import read_image
-from PIL import Image
+from PIL import Image, ImageFile
 
 from scale_match.core.erasing import erase_regions
 from scale_match.core.errors import InputError
@@ -304,3 +306,17 @@ def test_pil_keeps_memory_for_the_next_image_unless_told_otherwise(tmp_path, env
     command = [sys.executable, "-c", code]
     printed = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
     assert printed.stdout.split() == [str(kept)]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, TypeError, struct.error, zlib.error])
+def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, error):
+    def fail(self):
+        raise error("Failed to decode frame 0")
+
+    path = saved(tmp_path / "a.png")
+    monkeypatch.setattr(Image.Image, "load", fail)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(
+        InputError, match=r"a.png \(image id 7\) cannot be read: .*Failed to decode"
+    ):
+        EncodedImage(path, "RGB", 7).pixels()

@@ -10,6 +10,7 @@ from scale_match.engine.step import TrainStep
 from scale_match.modeling.backbone import build_fpn, build_resnet
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.modeling.retinanet import ScaleMatchRetinaNet
+from small_detectors import small_fcos
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +42,25 @@ class PerObject(MeanSquare):
         return {"loss": sum(squares) / self.loss_denominator}
 
 
+class AtLeastOne(PerObject):
+    """As the loss of FCOS: what it is divided by is 1 where there is no object."""
+
+    def forward(self, batch):
+        squares = [((one["image"] * self.weight - 1) ** 2).sum() for one in batch]
+        self.loss_count = torch.tensor(float(sum(one["few"] for one in batch)))
+        self.loss_denominator = self.loss_count.clamp(min=1)
+        return {"loss": sum(squares) / self.loss_denominator}
+
+
 def images(count=8):
     generator = torch.Generator().manual_seed(0)
     return [
-        {"image": torch.randn(2, generator=generator), "image_id": i, "objects": 1 + i * i}
+        {
+            "image": torch.randn(2, generator=generator),
+            "image_id": i,
+            "objects": 1 + i * i,
+            "few": 2 * (i == 5),
+        }
         for i in range(count)
     ]
 
@@ -104,7 +120,7 @@ def trained(tmp_path, model, batch, parts, **options):
     return losses
 
 
-@pytest.mark.parametrize("kind", [MeanSquare, PerObject])
+@pytest.mark.parametrize("kind", [MeanSquare, PerObject, AtLeastOne])
 @pytest.mark.parametrize("parts", [2, 4, 8])
 @pytest.mark.parametrize("clip", [0.0, 0.5])
 def test_parts_make_the_step_of_the_whole_batch(tmp_path, kind, parts, clip):
@@ -113,6 +129,33 @@ def test_parts_make_the_step_of_the_whole_batch(tmp_path, kind, parts, clip):
     found = trained(tmp_path, in_parts, images(), parts, clip_global_norm=clip)
     assert found == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(in_parts.weight, whole.weight)
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_parts_without_any_object_are_divided_by_what_the_batch_is(tmp_path, parts):
+    whole, in_parts = AtLeastOne(), AtLeastOne()
+    empty = [{**one, "few": 0} for one in images()]
+    expected = trained(tmp_path, whole, empty, 1)
+    assert trained(tmp_path, in_parts, empty, parts) == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(in_parts.weight, whole.weight)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_an_fcos_counts_its_parts_by_their_positive_locations(parts):
+    model = small_fcos(num_classes=1).double()
+    model.training = True  # its norms stay as they are
+    one, _, empty, seven = scenes()
+    batch = [empty, one, empty, seven]
+    expected = model(batch)
+    weights = PartWeights(parts)
+    for part in parts_of(batch, parts):
+        weights.add(model, part, model(part))
+    found = weights.finish(model)
+    for name in ("loss_cls", "loss_box_reg", "loss_ctrness"):
+        # The box loss is divided by something else, which the parts follow nearly.
+        near = 0.2 if name == "loss_box_reg" else 1e-6
+        assert found[name].item() == pytest.approx(expected[name].item(), rel=near)
+    assert expected["loss_box_reg"] > 0
 
 
 @pytest.mark.parametrize("parts", [2, 4])

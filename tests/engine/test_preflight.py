@@ -101,9 +101,10 @@ def test_settings_that_do_not_fit_are_named(facts, name):
     tiles = f"lie whole in no tile of 20x20 px ({keys['tile']}) with overlap 4x4 ({keys['overlap']}"
     assert tiles in found["tiles of test images"]
     assert found["detection limits"].startswith(
-        f"{keys['evaluator']} (4 per category) and {keys['tiles']} (3 per image) and "
-        f"{keys['candidates']} (1 per tile) are under the 5 boxes in the fullest image, "
+        f"{keys['evaluator']} (4 per category) and {keys['tiles']} (3 per image) are under the 5 "
+        "boxes in the fullest image, "
     )
+    assert f"; {keys['candidates']} (1 per tile) is under the 2" in found["detection limits"]
     assert f"{keys['rate']} 0.1 is large for AdamW" in found["learning rate"]
 
 
@@ -399,6 +400,27 @@ def test_the_evaluator_counts_the_boxes_of_a_category():
     assert preflight._most_of_a_category({"annotations": boxes}) == 2
     assert preflight._most_of_a_category({"annotations": boxes[3:]}) == 0
     assert preflight._most_of_a_category({}) == 0
+
+
+def test_the_fullest_of_a_category_may_be_another_image(facts):
+    run = facts("yacs", **{"SCALE_MATCH.EVAL.MAX_DETS": [4]})
+    mixed = [{"file_name": f"{i}.jpg", "annotations": boxes_of(0, 1, 2, 3, 4, 5)} for i in range(3)]
+    crowd = {"file_name": "crowd.jpg", "annotations": boxes_of(1, 1, 1, 1, 1)}
+    entries = [{"width": 64, "height": 64, **each} for each in (*mixed, crowd)]
+    found = preflight._check_limits(replace(run, testing=replace(run.testing, entries=entries)))
+    assert found.problem == (
+        "SCALE_MATCH.EVAL.MAX_DETS (4 per category) is under the 5 boxes of one category in "
+        "crowd.jpg: set it to 5 or more"
+    )
+
+
+def boxes_of(*categories):
+    box = {"bbox": [1.0, 1.0, 5.0, 5.0], "bbox_mode": 1}
+    return [{**box, "category_id": category} for category in categories]
+
+
+def test_the_greatest_limit_of_the_evaluator_counts():
+    assert limits(small_retinanet(), max_dets=(1000, 200))["evaluator"] == (1000, "category")
 
 
 def test_memory_is_estimated_for_backbones_that_were_measured(facts):

@@ -6,6 +6,7 @@ from detectron2.structures import Boxes, Instances
 from torchvision.ops import generalized_box_iou_loss
 
 from oracles import fcos_reference
+from scale_match.modeling import process_means
 from scale_match.modeling.fcos_head import LocationPredictions
 from scale_match.modeling.fcos_locations import LocationGrid, level_ranges
 from scale_match.modeling.fcos_losses import fcos_losses, giou_loss
@@ -78,7 +79,7 @@ def test_without_objects_only_the_class_loss_is_left():
     losses, num_positives = losses_of(SAMPLES[2:] * 2, predictions)
     sum(losses.values()).backward()
 
-    assert num_positives == 1
+    assert num_positives == 0
     assert losses["loss_box_reg"].item() == losses["loss_ctrness"].item() == 0
     assert losses["loss_cls"].item() > 0
     assert all(torch.isfinite(each.grad).all() for each in leaves(predictions))
@@ -110,6 +111,28 @@ def test_counts_are_means_over_the_processes(monkeypatch):
     assert mean_positives == 1.5 * positives
     for name, loss in alone.items():
         assert together[name].item() == pytest.approx(loss.item() / 1.5)
+
+
+def test_few_positives_count_the_same_on_two_processes(monkeypatch):
+    """The other process has none: the mean of both processes' losses is that of one process."""
+    few = [([[4.0, 4.0, 6.0, 6.0]], [0])]
+    predictions = random_predictions(2)
+    whole, positives = losses_of([*few, ([], [])], predictions)
+    assert positives == 1
+
+    monkeypatch.setattr(process_means, "_num_processes", lambda: 2)
+    monkeypatch.setattr(process_means.dist, "all_reduce", lambda mean: mean.copy_(1.0 * positives))
+    halves = [
+        losses_of([each], LocationPredictions(*([level[i : i + 1] for level in kind] for kind in (
+            predictions.logits, predictions.distances, predictions.centerness
+        ))))
+        for i, each in enumerate([*few, ([], [])])
+    ]  # fmt: skip
+    assert [count for _, count in halves] == [0.5, 0.5]
+    for name in ("loss_cls", "loss_ctrness"):
+        assert sum(losses[name].item() for losses, _ in halves) / 2 == pytest.approx(
+            whole[name].item(), rel=1e-5
+        )
 
 
 def test_giou_is_torchvisions():

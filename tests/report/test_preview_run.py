@@ -103,6 +103,15 @@ def test_gsm_options_matter(settings, tmp_path):
         assert scales(replace(gaussian, **change)) != first, change
 
 
+def test_gsm_is_told_that_it_does_not_use_what_was_asked_for(settings, tmp_path, caplog):
+    histogram = saved(settings, tmp_path / "log.json", log=True)
+    gsm = replace(settings, policy="gsm", target=str(histogram))
+    run_preview(gsm)  # the histogram's own setting was not asked for
+    assert "does not use" not in caplog.text
+    run_preview(replace(gsm, log=True))
+    assert "Scale Match policy 'gsm' does not use log True (for sm and msm)" in caplog.text
+
+
 def test_a_saved_histogram_serves_gsm_whatever_its_settings(settings, tmp_path):
     histogram = saved(settings, tmp_path / "h.json", bins=7, except_rate=0.5)
     run_preview(replace(settings, policy="gsm", target=histogram))

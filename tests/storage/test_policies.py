@@ -59,7 +59,7 @@ def test_settings_reach_the_sampled_policy(target):
         ),
         ("sm", {"normal_sample": "n.txt", "min_size": 2.0},
          "normal_sample 'n.txt' (for gsm), min_size 2.0 (for gsm)"),
-        ("sm", {"size_per": "image", "log": True}, None),
+        ("sm", {"size_per": "image", "log": True, "min_size": -5.0}, None),
     ],
 )  # fmt: skip
 def test_settings_that_a_policy_does_not_use_are_named(

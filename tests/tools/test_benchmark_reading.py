@@ -49,6 +49,15 @@ def test_own_images_can_be_measured(main, tmp_path):
     assert row["bits_per_pixel"] > 0
 
 
+def test_own_images_may_be_turned_by_exif(main, tmp_path):
+    (path,) = write_drawn_photographs(tmp_path, number=1, width=64, height=48)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).save(path, exif=exif)
+    assert photograph_dicts([path])[0]["height"] == 64
+    main(["mapper", "--images", str(tmp_path), "--scales", "0.5", "--repeats", "1"])
+
+
 def test_a_folder_without_images_is_refused(main, tmp_path):
     with pytest.raises(InputError, match=r"--images .* has no .jpg or .jpeg file in it$"):
         main(["mapper", "--images", str(tmp_path)])

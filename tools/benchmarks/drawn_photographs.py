@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scale_match.storage.image_files import image_size
+
 __all__ = ["photograph_dicts", "write_drawn_photographs"]
 
 _BOXES = 8
@@ -59,8 +61,7 @@ def photograph_dicts(paths: Iterable[Path], *, seed: int = 0) -> list[dict[str, 
     generator = np.random.default_rng(seed)
     dicts = []
     for index, path in enumerate(paths):
-        with Image.open(path) as image:
-            width, height = image.size
+        width, height = image_size(path)
         sides = generator.uniform(0.1, 0.3, (_BOXES, 2)) * (width, height)
         corners = generator.random((_BOXES, 2)) * ((width, height) - sides)
         boxes = np.hstack([corners, sides]).tolist()

@@ -127,28 +127,33 @@ def check_training_tiles(total: int, kept: int, tile: tuple[int, int], *, key: s
     )
 
 
-def check_limits(limits: Sequence[Limit], most: Mapping[str, int], where: str) -> Finding:
+def check_limits(limits: Sequence[Limit], most: Mapping[str, tuple[int, str]]) -> Finding:
     """Whether all objects of the fullest image can be found.
 
     Args:
         limits: All that count.
-        most: "image", "tile" and "category" -> greatest number of boxes in one.
-        where: Which image that is.
+        most: "image", "tile" and "category" -> greatest number of boxes in one, and in which image.
     """
-    low = [limit for limit in limits if 0 <= limit.value < most[limit.place]]
-    if not low:
-        return Finding("detection limits")
-    named = " and ".join(f"{limit.key} ({limit.value} per {limit.place})" for limit in low)
-    crowd = max(most[limit.place] for limit in low)
-    places = {limit.place for limit in low}
-    place = {"tile": "a tile of the", "category": "one category of the"}.get(
-        places.pop() if len(places) == 1 else "", "the"
-    )
-    several = len(low) > 1
-    return Finding(
-        "detection limits",
-        f"{named} {'are' if several else 'is'} under the {crowd} boxes in {place} fullest image, "
-        f"{where}: set {'them' if several else 'it'} to {_rounded_up(crowd)} or more",
+    low: dict[tuple[int, str], list[Limit]] = {}
+    for limit in limits:
+        if 0 <= limit.value < most[limit.place][0]:
+            low.setdefault(most[limit.place], []).append(limit)
+    return Finding("detection limits", "; ".join(_too_low(*each) for each in low.items()))
+
+
+def _too_low(fullest: tuple[int, str], limits: Sequence[Limit]) -> str:
+    """Names limits under one number of boxes, and a number that is enough."""
+    crowd, where = fullest
+    named = " and ".join(f"{limit.key} ({limit.value} per {limit.place})" for limit in limits)
+    places = {limit.place for limit in limits}
+    place = f"in the fullest image, {where}"
+    if places == {"tile"}:
+        place = f"in a tile of {where}"
+    elif places == {"category"}:
+        place = f"of one category in {where}"
+    are, them = ("are", "them") if len(limits) > 1 else ("is", "it")
+    return (
+        f"{named} {are} under the {crowd} boxes {place}: set {them} to {_rounded_up(crowd)} or more"
     )
 
 

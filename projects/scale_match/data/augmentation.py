@@ -118,7 +118,7 @@ class ScaleMatchTransform(ReadingTransform, T.ResizeTransform):
         return resized
 
     def apply_box(self, box: npt.ArrayLike) -> FloatArray:
-        """Scale boxes, (N, 4) XYXY, as the base does with their corners one by one."""
+        """Scale boxes, (N, 4) XYXY with corners in order, as the base does corner by corner."""
         x, y = self.new_w / self.w, self.new_h / self.h
         return as_boxes(box) * np.array([x, y, x, y])
 

@@ -176,7 +176,8 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         with _numpy_seeded(randomness.stock_seed):
             transforms = self.augmentations(aug_input)
         image = aug_input.image
-        sample["image"] = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        # A copy in any case: what counts as contiguous may have a negative stride along one pixel.
+        sample["image"] = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
         if not self.is_train:
             return sample
         wanted = np.array([not is_left_out(box) for box in counted], np.bool_)
@@ -192,9 +193,8 @@ class ScaleMatchDatasetMapper(DatasetMapper):
         clipped = clip_boxes_xyxy(aug_input.boxes, image.shape[1], image.shape[0])
         shortest = _shortest_sides(clipped)
         keep = self._large(keep & has_area, shortest)
-        sample["dropped_boxes"] = np.count_nonzero(wanted & (shortest > 0.0)) - np.count_nonzero(
-            keep
-        )
+        seen = wanted & (shortest > 0.0)
+        sample["dropped_boxes"] = int(np.count_nonzero(seen) - np.count_nonzero(keep))
         classes = np.array([box["category_id"] for box in counted], np.int64)
         instances = _instances(clipped[keep], classes[keep], image.shape[:2])
         if self.ignore_regions == "mask":
@@ -275,7 +275,11 @@ _SEED_OF_STAND_IN = np.random.RandomState(_STAND_IN)
 
 @contextmanager
 def _numpy_seeded(seed: int) -> Iterator[None]:
-    """Numpy's global generator, which detectron2's augmentations draw from, with a known state."""
+    """Numpy's global generator, which detectron2's augmentations draw from, with a known state.
+
+    Afterwards it goes on where it was, but for the second one of a pair of normal numbers that it
+    may have had in store: numpy forgets it when generators are exchanged.
+    """
     own = np.random.get_bit_generator()  # type: ignore[attr-defined] # numpy's stubs lack it
     _SEED_OF_STAND_IN.seed(seed)
     np.random.set_bit_generator(_STAND_IN)  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ reduction is an antialiased resize.
 
 import io
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -24,18 +23,10 @@ from scale_match.core.errors import InputError
 from scale_match.core.records import FloatArray
 from scale_match.data.resizing import resize_antialiased, resize_part
 from scale_match.data.shared_pixels import shared_pixels
+from scale_match.storage.image_files import IMAGE_ERRORS
 
 __all__ = ["EncodedImage"]
 
-# What PIL raises for files that are no images, damaged, cut off, or absurdly large.
-_IMAGE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 # The decoder's reduction stops at this many times the wanted size: closer to it, its own filter,
 # which is sharper than the resize's, would be seen (mean difference 1 grey level instead of 0.3).
 # A little under 2, because a quarter of 427 rows is rounded up to 107.
@@ -81,7 +72,7 @@ class EncodedImage:
             self._orientation = _orientation(image)
         except FileNotFoundError as error:
             raise InputError(f"{self.called} does not exist") from error
-        except _IMAGE_ERRORS as error:
+        except IMAGE_ERRORS as error:
             raise self._unreadable(error) from error
         self._opened: Image.Image | None = image
         width, height = image.size
@@ -210,7 +201,7 @@ class EncodedImage:
                 converted = image if image.mode == mode else image.convert(mode)
                 shared = shared_pixels(converted) if lent and self._erased is None else None
                 pixels = np.asarray(converted) if shared is None else shared
-        except _IMAGE_ERRORS as error:
+        except IMAGE_ERRORS as error:
             raise self._unreadable(error) from error
         extent = None if box is None else (box[3], box[2])
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -59,6 +59,9 @@ class PartWeights:
     forward pass, in its attribute ``loss_denominator``. As it is known only once the part has been
     through the model, gradients are summed with weights d_i / d_1 and divided in the end.
 
+    A model that divides by no less than a least number says in ``loss_count`` how many there really
+    were: a part without any has a denominator, but adds nothing to that of the batch.
+
     Args:
         parts: How many there will be.
     """
@@ -66,6 +69,7 @@ class PartWeights:
     def __init__(self, parts: int) -> None:
         self._parts = parts
         self._weights: list[float] = []
+        self._total = 0.0
         self._losses: list[dict[str, Tensor]] = []
         self._first = 1.0
 
@@ -80,11 +84,13 @@ class PartWeights:
         Returns:
             The factor of its losses for the backward pass.
         """
-        counted = float(getattr(model, "loss_denominator", len(part)))
+        denominator = float(getattr(model, "loss_denominator", len(part)))
+        count = float(getattr(model, "loss_count", denominator))
         if not self._weights:
-            self._first = counted
+            self._first = denominator
         # Near 1 / parts, so that the gradients of fp16 do not overflow.
-        self._weights.append(counted / self._first / self._parts)
+        self._weights.append(denominator / self._first / self._parts)
+        self._total += count / self._first / self._parts
         self._losses.append({name: value.detach() for name, value in losses.items()})
         return self._weights[-1]
 
@@ -95,7 +101,8 @@ class PartWeights:
         Returns:
             The losses of the whole batch.
         """
-        total = sum(self._weights)
+        # Where all counts are 0 each part was divided by the least number, and so is the batch.
+        total = self._total or self._weights[0]
         if total != 1.0:
             for parameter in model.parameters():
                 if parameter.grad is not None:

@@ -31,5 +31,10 @@ def dead_workers_explained() -> Iterator[None]:
 
 
 def is_dead_worker(error: BaseException) -> bool:
-    """Whether this is torch's way to say that a worker process ended."""
-    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    """Whether this is torch's way to say that a worker process ended.
+
+    An error that was raised in a worker, which torch raises here once more, is not.
+    """
+    message = str(error)
+    raised_there = message.startswith("Caught ")
+    return isinstance(error, RuntimeError) and "DataLoader worker" in message and not raised_there

@@ -43,7 +43,7 @@ _logger = logging.getLogger(__name__)
 _MOST_IMAGES, _MOST_FILES = 500, 24
 _FULLEST = 3
 # What a model, data or an augmentation of an unknown kind may lead to.
-_NOT_UNDERSTOOD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_NOT_UNDERSTOOD = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 _LARGE_IMAGE = 0.95
 _DIVISIBILITY = 32
 
@@ -166,15 +166,25 @@ def _check_test_tiles(run: RunFacts, samples: list[DrySample] | str | None) -> F
 def _check_limits(run: RunFacts) -> Finding:
     if run.testing is None:
         return Finding("detection limits", skipped="there is no test set")
-    counts = [_count(entry) for entry in run.testing.entries]
-    fullest = np.argsort(counts, kind="stable")[::-1][:_FULLEST].tolist()
-    entries = [run.testing.entries[i] for i in fullest]
-    most = {"image": counts[fullest[0]], "tile": counts[fullest[0]]}
-    most["category"] = max(map(_most_of_a_category, entries))
+    entries = run.testing.entries
+    counts = [_count(entry) for entry in entries]
+    order = np.argsort(counts, kind="stable")[::-1].tolist()
+    fullest = order[:_FULLEST]
+    most = {
+        "image": _fullest((counts[i], entries[i]) for i in fullest),
+        "category": _fullest((_most_of_a_category(entries[i]), entries[i]) for i in order),
+    }
+    most["tile"] = most["image"]
     if isinstance(run.tiled, TiledModel):
-        most["tile"] = max(_most_in_a_tile(entry, run.tiled) for entry in entries)
-    where = str(entries[0].get("file_name", "image"))
-    return rules.check_limits(limits_of(run.tiled, run.max_dets, run.keys), most, where)
+        tiled = run.tiled
+        most["tile"] = _fullest((_most_in_a_tile(entries[i], tiled), entries[i]) for i in fullest)
+    return rules.check_limits(limits_of(run.tiled, run.max_dets, run.keys), most)
+
+
+def _fullest(counted: Iterable[tuple[int, Entry]]) -> tuple[int, str]:
+    """The greatest number, and in which file; the first one of several."""
+    number, entry = max(counted, key=lambda each: each[0])
+    return number, str(entry.get("file_name", "image"))
 
 
 def _count(entry: Entry) -> int:

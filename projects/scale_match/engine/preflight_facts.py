@@ -155,7 +155,7 @@ def limits_of(
         max_dets: Of the evaluator; None where it has no such limits.
         keys: Names of the settings.
     """
-    limits = [Limit(keys["evaluator"], max_dets[-1], "category")] if max_dets else []
+    limits = [Limit(keys["evaluator"], max(max_dets), "category")] if max_dets else []
     model, place = tiled, "image"
     own = True
     if isinstance(tiled, TiledModel):

@@ -193,7 +193,7 @@ def _numbers(module: nn.Module) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if isinstance(value, int | float) or name == "loss_denominator"
+        if isinstance(value, int | float) or name in ("loss_denominator", "loss_count")
     }
 
 

@@ -21,6 +21,7 @@ from scale_match.modeling.fcos_losses import fcos_losses
 from scale_match.modeling.fcos_targets import LocationTargets, label_locations
 from scale_match.modeling.ignored_regions import checked_overlap
 from scale_match.modeling.levels import PyramidLevels
+from scale_match.modeling.process_means import at_least_one
 from scale_match.modeling.pyramid_config import levels_from_config
 
 __all__ = ["ScaleMatchFCOS"]
@@ -236,7 +237,8 @@ class ScaleMatchFCOS(nn.Module):
         )
         # The step weights the parts of an accumulated batch by what stands here; the box loss,
         # which is divided by the sum of the centerness targets, follows it nearly.
-        self.loss_denominator = num_positives
+        self.loss_denominator = at_least_one(num_positives)
+        self.loss_count = num_positives
         return losses
 
     def _predict(self, images: ImageList) -> tuple[LocationGrid, LocationPredictions]:

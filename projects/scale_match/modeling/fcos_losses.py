@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from scale_match.modeling.fcos_head import LocationPredictions
 from scale_match.modeling.fcos_targets import LocationTargets
-from scale_match.modeling.process_means import mean_over_processes
+from scale_match.modeling.process_means import at_least_one, mean_over_processes
 
 __all__ = ["fcos_losses", "giou_loss"]
 
@@ -38,8 +38,9 @@ def fcos_losses(
 
     Returns:
         ``loss_cls``, ``loss_box_reg`` and ``loss_ctrness``, scalars; without a positive location
-        the latter two are 0, with a gradient of 0. And the positive locations, at least 1, averaged
-        over the processes, which the first and the last are divided by.
+        the latter two are 0, with a gradient of 0. And the positive locations, averaged over the
+        processes: the first and the last are divided by :func:`at_least_one` of it (in mmdetection
+        by at least 1 a process, so that losses of few positives depend on how many there are).
     """
     labels = torch.cat([each.labels for each in targets])  # (N * R,)
     per_image = len(targets[0].labels)
@@ -50,7 +51,8 @@ def fcos_losses(
     distances = torch.cat(list(predictions.distances), dim=1).flatten(0, 1)  # (N * R, 4)
     centerness = torch.cat(list(predictions.centerness), dim=1).flatten()  # (N * R,)
 
-    num_positives = mean_over_processes(labels.new_tensor(len(positives))).clamp(min=1)
+    num_positives = mean_over_processes(labels.new_tensor(len(positives)))
+    divisor = at_least_one(num_positives)
     sum_middle = mean_over_processes(middle.sum()).clamp(min=_LEAST_CENTERNESS)
     counted = labels >= 0
     one_hot = functional.one_hot(labels[counted], logits.shape[1] + 1)[:, :-1]
@@ -66,9 +68,9 @@ def fcos_losses(
         centerness[positives], middle, reduction="sum"
     )
     losses = {
-        "loss_cls": loss_cls / num_positives.to(loss_cls.dtype),
+        "loss_cls": loss_cls / divisor.to(loss_cls.dtype),
         "loss_box_reg": loss_box / sum_middle.to(loss_box.dtype),
-        "loss_ctrness": loss_middle / num_positives.to(loss_middle.dtype),
+        "loss_ctrness": loss_middle / divisor.to(loss_middle.dtype),
     }
     return losses, num_positives
 

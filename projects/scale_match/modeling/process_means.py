@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["mean_over_processes", "means_of_this_process"]
+__all__ = ["at_least_one", "mean_over_processes", "means_of_this_process"]
 
 _is_alone = False
 
@@ -45,8 +45,27 @@ def mean_over_processes(value: Tensor) -> Tensor:
     """
     # A copy: the sum is written over it.
     mean = value.detach().to(torch.float64, copy=True)
-    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-    if several and not _is_alone:
+    processes = _num_processes()
+    if processes > 1:
         dist.all_reduce(mean)
-        mean /= dist.get_world_size()
+        mean /= processes
     return mean
+
+
+def at_least_one(mean: Tensor) -> Tensor:
+    """A mean of counts over the processes to divide by: as if one were counted where none is.
+
+    One in all processes together, so that 2 processes of 2 images still get the gradients of 1
+    process of 4 where fewer are counted than there are processes.
+
+    Args:
+        mean: Of :func:`mean_over_processes`.
+    """
+    return mean.clamp(min=1 / _num_processes())
+
+
+def _num_processes() -> int:
+    """Over how many processes the mean is taken."""
+    if _is_alone or not (dist.is_available() and dist.is_initialized()):
+        return 1
+    return int(dist.get_world_size())

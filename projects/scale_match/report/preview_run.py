@@ -199,7 +199,7 @@ def _policy(settings: PreviewSettings, counting: HistogramSettings) -> ScalePoli
         target=settings.target,
         source=str(settings.source),
         bins=_gsm_bins(settings) if gaussian else counting.bins,
-        log=counting.log,
+        log=bool(settings.log) if gaussian else counting.log,
         except_rate=settings.except_rate if gaussian else counting.except_rate,
         mu_sigma=(settings.mu_sigma if gaussian else counting.mu_sigma) or (),
         normal_sample=settings.normal_sample,

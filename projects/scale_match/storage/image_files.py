@@ -6,7 +6,9 @@ is applied on reading. Which format is written follows from the suffix of the na
 
 import io
 import os
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from scale_match.core.errors import InputError
 from scale_match.storage.files import read_bytes
 
 __all__ = [
+    "IMAGE_ERRORS",
     "IMAGE_SUFFIXES",
     "Picture",
     "UnreadableImageError",
@@ -43,6 +46,20 @@ _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 IMAGE_SUFFIXES = tuple(_WRITERS)
 
+# What Pillow raises for files that are no images, damaged, cut off, or absurdly large.
+IMAGE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,  # of AVIF
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 _AS_IT_IS = ("L", "RGB")
 _TO_RGB = ("1", "P", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that swap width and height
@@ -161,8 +178,7 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
             yield
     except UnreadableImageError:
         raise
-    # Pillow's decoders raise all of these, depending on where a file is damaged.
-    except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError) as error:
+    except IMAGE_ERRORS as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         if isinstance(error, UnidentifiedImageError):
             reason = "not an image of a known format"

@@ -114,7 +114,7 @@ def build_scale_policy(
         policy,
         log=log,
         normal_sample=normal_sample,
-        min_size=min_size,
+        min_size=max(min_size, -1.0),  # all negative numbers mean the same
         size_per=size_per,
         max_tries=max_tries,
     )
