@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     source, output = args.annotations, args.output
     if output.resolve() == source.resolve():
         raise InputError(f"--output {output} must not be the file given as --annotations")
-    rate = args.except_rate if args.except_rate is not None and args.except_rate >= 0 else None
+    rate = None if args.except_rate is None or args.except_rate < 0 else args.except_rate
     settings = HistogramSettings(args.bins, args.log, rate, given_mu_sigma(args.mu_sigma or ()))
     sizes = read_object_sizes(
         source, progress=partial(tqdm, desc="read", unit="block", leave=False)

@@ -47,6 +47,15 @@ def test_a_box_that_is_cut_too_much_loses_its_area():
     assert centred[1:] == ((-15, 10, 15, 20), (0, 0, 0, 0), (-14.5, 10, 14.5, 20))
 
 
+def test_the_object_that_the_crop_is_centred_on_stays_however_large():
+    boxes = [[20, 10, 180, 110], [60, 20, 140, 100]]
+    result = {tuple(map(tuple, run(boxes, seed).boxes.tolist())) for seed in range(20)}
+    assert result == {
+        ((-50, -30, 110, 70), (0, 0, 0, 0)),
+        ((0, 0, 0, 0), (-10, -20, 70, 60)),
+    }
+
+
 def test_the_transform_itself_moves_any_box():
     transform = ObjectCropTransform(50, 10, 40, 40)
     assert transform.apply_box(np.array([[40.0, 0, 60, 10]])).tolist() == [[-10, -10, 10, 0]]

@@ -184,6 +184,9 @@ FINITE_RULE = r"which must be four finite numbers$"
          r"gt.json: annotation id 1 has bbox \[1.0, nan, 3.0, 4.0\], " + FINITE_RULE),
         (changed("annotations", 1, bbox=[1, math.inf, 3, 4]),
          r"annotation id 1 has bbox \[1.0, inf, 3.0, 4.0\], " + FINITE_RULE),
+        (changed("annotations", 1, bbox=[1, 2, 1e308, 4]),
+         r"annotation id 1 has bbox \[1.0, 2.0, 1e\+308, 4.0\], which must be four numbers of at "
+         r"most 1e\+09 pixels$"),
         (changed("annotations", 1, bbox=[1, 2, "3", 4]),
          r"gt.json: annotation id 1 has bbox \[1, 2, '3', 4\], " + BOX_RULE),
         (changed("annotations", 1, bbox=[1, 2, 3]),

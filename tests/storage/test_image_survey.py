@@ -1,3 +1,5 @@
+import pytest
+
 from data_samples import write_image
 from scale_match.core.records import ImageRecord
 from scale_match.storage.image_survey import survey_images
@@ -40,13 +42,32 @@ def test_missing_unreadable_and_wrong_files_are_named(tmp_path):
     }
 
 
-def test_a_file_cut_short_is_found_by_decoding_only(tmp_path):
-    path = tmp_path / "a.jpg"
+@pytest.mark.parametrize("verify", [False, True])
+def test_every_jpeg_that_is_cut_short_is_found_and_named(tmp_path, verify):
+    names = [f"{i}.jpg" for i in range(8)]
+    for i, name in enumerate(names):
+        write_image(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: -400 - i])
+    survey = survey_images([record(name) for name in names], tmp_path, verify=verify)
+    examples = kinds(survey)["unreadable_file"]
+    assert len(examples) == survey.problems[0].count == 8
+    assert all(f"{n} is cut" in e or "truncated" in e for n, e in zip(names, examples, strict=True))
+
+
+def test_a_jpeg_with_something_behind_its_end_is_sound(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(b"trailer")
+    assert kinds(survey_images([record("a.jpg")], tmp_path)) == {}
+
+
+def test_other_files_cut_short_are_found_by_decoding(tmp_path):
+    path = tmp_path / "a.bmp"
     write_image(path)
     path.write_bytes(path.read_bytes()[:-400])
-    assert kinds(survey_images([record("a.jpg")], tmp_path)) == {}
-    (example,) = kinds(survey_images([record("a.jpg")], tmp_path, verify=True))["unreadable_file"]
-    assert "truncated" in example
+    assert kinds(survey_images([record("a.bmp")], tmp_path)) == {}
+    assert "unreadable_file" in kinds(survey_images([record("a.bmp")], tmp_path, verify=True))
 
 
 def test_a_tile_must_lie_inside_its_file(tmp_path):

@@ -68,6 +68,7 @@ def test_negative_values_mean_the_default_as_in_a_config(main, toy, tmp_path):
         (["--bins", "2"], r"annotations.json: bins must be at least 3"),
         (["--bins", "0"], r"bins must be at least 1, got 0"),
         (["--except-rate", "1"], r"annotations.json: except_rate must be in \[0, 1\), got 1.0"),
+        (["--except-rate", "nan"], r"annotations.json: except_rate must be in \[0, 1\), got nan"),
         (["--mu-sigma", "5", "0"], r"mu_sigma must be a mean and a deviation in pixels"),
         (["--annotations", "/none.json"], r"cannot read /none.json: No such file"),
     ],

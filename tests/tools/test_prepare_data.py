@@ -349,7 +349,11 @@ def test_merge_joins_files_and_links_images(main, tmp_path, capsys):
     ("change", "message"),
     [
         (lambda a: a[:2] + a[3:], r"at least two files are needed to merge, got 1"),
-        (lambda a: [*a[:2], a[2], a[2], *a[4:]], r"--annotations names one file twice"),
+        (lambda a: [*a[:2], a[2], a[2], *a[4:]], r"--annotations names one file twice: .*json$"),
+        (
+            lambda a: [*a, "--link-images", "links", "--images", "/none", "/none"],
+            r"there is no image folder /none$",
+        ),
         (lambda a: [*a, "--images", "x", "y"], r"--images and --link-images are needed together"),
         (lambda a: [*a, "--images", "x", "--link-images", "y"], r"1 --images for 2 --annotations"),
         (lambda a: [*a[:5], a[2]], r"--output .* must not be the file given as --annotations"),

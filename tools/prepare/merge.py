@@ -67,15 +67,20 @@ def add_to(subcommands: Subcommands) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     sources = arguments.annotations
     check_output(arguments.output, "--annotations", *sources)
-    if len({path.resolve() for path in sources}) < len(sources):
-        raise InputError("--annotations names one file twice")
+    resolved = [path.resolve() for path in sources]
+    for place, path in enumerate(resolved):
+        if path in resolved[:place]:
+            raise InputError(f"--annotations names one file twice: {sources[place]}")
     folders = arguments.images or []
     if bool(folders) != bool(arguments.link_images):
         raise InputError("--images and --link-images are needed together, or neither of them")
     if folders and len(folders) != len(sources):
         raise InputError(f"{len(folders)} --images for {len(sources)} --annotations: one each")
-    bar = tqdm(sources, desc="read", unit="file", leave=False)
-    parts = {str(path): read_checked(path) for path in bar}
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"there is no image folder {folder}")
+    with tqdm(sources, desc="read", unit="file", leave=False) as bar:
+        parts = {str(path): read_checked(path) for path in bar}
     content, changed = join_annotations(parts, prefixes=arguments.prefix, strict=arguments.strict)
     if folders:
         # The joined file has the images of the parts in their order, perhaps with other names.

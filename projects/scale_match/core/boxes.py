@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scale_match.core.records import FloatArray
 
 __all__ = [
+    "GREATEST_COORDINATE",
     "as_boxes",
     "box_areas",
     "box_sizes",
@@ -25,6 +26,9 @@ __all__ = [
     "xywh_to_xyxy",
     "xyxy_to_xywh",
 ]
+
+# Pixels. No image is as large; products of greater numbers could leave the range of doubles.
+GREATEST_COORDINATE = 1e9
 
 
 def as_boxes(boxes: npt.ArrayLike) -> FloatArray:

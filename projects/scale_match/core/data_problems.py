@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scale_match.core.boxes import box_areas
+from scale_match.core.boxes import GREATEST_COORDINATE, box_areas
 from scale_match.core.records import (
     AnnotationTable,
     BoolArray,
@@ -137,8 +137,15 @@ class Problem:
         return PROBLEM_KINDS[self.kind].blocks
 
 
-def problem(kind: str, culprits: Iterable[object]) -> list[Problem]:
+def problem(
+    kind: str, culprits: Iterable[object], *, most: int | None = _NUM_EXAMPLES
+) -> list[Problem]:
     """A list of one problem, or an empty one where nothing is to blame.
+
+    Args:
+        kind: One of ``PROBLEM_KINDS``.
+        culprits: Everything that has it.
+        most: How many of them to name; None for all.
 
     >>> problem("zero_size", [7, 9])
     [Problem(kind='zero_size', count=2, examples=('7', '9'))]
@@ -146,7 +153,7 @@ def problem(kind: str, culprits: Iterable[object]) -> list[Problem]:
     listed = list(culprits)
     if not listed:
         return []
-    return [Problem(kind, len(listed), tuple(str(one) for one in listed[:_NUM_EXAMPLES]))]
+    return [Problem(kind, len(listed), tuple(str(one) for one in listed[:most]))]
 
 
 def find_problems(
@@ -219,10 +226,12 @@ def rows_of_images(
 
 
 def _legal(table: AnnotationTable) -> BoolArray:
-    """Rows whose numbers are finite and not negative where they must not be, (N,)."""
+    """Rows whose numbers are finite, in range and not negative where they must not be, (N,)."""
     numbers = np.concatenate([table.boxes, table.areas[:, None], table.sizes[:, None]], axis=1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.isfinite(numbers).all(axis=1) & (numbers[:, 2:] >= 0).all(axis=1))
+        small = (np.abs(table.boxes) <= GREATEST_COORDINATE).all(axis=1)
+        finite = np.isfinite(numbers).all(axis=1)
+        return np.asarray(small & finite & (numbers[:, 2:] >= 0).all(axis=1))
 
 
 def _repeats(ids: IntArray) -> BoolArray:

@@ -18,9 +18,15 @@ _GREY = 128  # detectron2's FixedSizeCrop fills with it
 
 
 class ObjectCropTransform(T.Transform):
-    """A crop that may reach over the right and lower border of the image, where it is grey."""
+    """A crop that may reach over the right and lower border of the image, where it is grey.
 
-    def __init__(self, x: int, y: int, height: int, width: int) -> None:
+    Attributes:
+        chosen: The place among the boxes of the one that it is centred on; None for no box.
+    """
+
+    def __init__(
+        self, x: int, y: int, height: int, width: int, *, chosen: int | None = None
+    ) -> None:
         """Crop.
 
         Args:
@@ -28,9 +34,11 @@ class ObjectCropTransform(T.Transform):
             y: Upper side in pixels, >= 0.
             height: Of the crop, in pixels.
             width: Of the crop, in pixels.
+            chosen: See above.
         """
         super().__init__()
         self.x, self.y, self.height, self.width = x, y, height, width
+        self.chosen = chosen
 
     def apply_image(self, img: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut (H, W, C) or (H, W) pixels."""
@@ -51,7 +59,8 @@ class ObjectCrop(T.Augmentation):
     without boxes it lies anywhere; SimpleDet's stops with an error. A smaller image is padded.
 
     Of the input's boxes those of which the crop leaves less than the tile rule asks for (70 % of
-    the size) lose their area, so that nobody trains on slivers.
+    the size) lose their area, so that nobody trains on slivers; not so the one that it is centred
+    on, of which a smaller crop shows the middle.
     """
 
     def __init__(self, crop_size: Sequence[int], scales: Sequence[float]) -> None:
@@ -82,6 +91,9 @@ class ObjectCrop(T.Augmentation):
         kept, _ = assign_boxes_to_tile(xyxy_to_xywh(aug_input.boxes), tile)
         boxes = np.zeros_like(aug_input.boxes)
         boxes[kept] = aug_input.boxes[kept]
+        chosen = transform.transforms[-1].chosen
+        if chosen is not None:
+            boxes[chosen] = aug_input.boxes[chosen]
         aug_input.boxes = boxes
         return transform
 
@@ -100,17 +112,18 @@ class ObjectCrop(T.Augmentation):
         factor = math.exp(low + draws[0] * (high - low))
         new = tuple(max(1, round(factor * side)) for side in image_size)
         corner = [self._start(axis, new[axis], draws[2 + axis]) for axis in range(2)]
-        usable = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
-        if len(usable):
-            chosen = usable[int(draws[1] * len(usable))]
+        usable = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        chosen = int(usable[int(draws[1] * len(usable))]) if len(usable) else None
+        if chosen is not None:
+            box = boxes[chosen]
             for axis in range(2):
-                centre = (chosen[1 - axis] + chosen[3 - axis]) / 2 * new[axis] / image_size[axis]
+                centre = (box[1 - axis] + box[3 - axis]) / 2 * new[axis] / image_size[axis]
                 start = round(centre - self.crop_size[axis] / 2)
                 corner[axis] = min(max(start, 0), max(new[axis] - self.crop_size[axis], 0))
         return T.TransformList(
             [
                 T.ResizeTransform(*image_size, *new),
-                ObjectCropTransform(corner[1], corner[0], *self.crop_size),
+                ObjectCropTransform(corner[1], corner[0], *self.crop_size, chosen=chosen),
             ]
         )
 

@@ -47,7 +47,7 @@ def _problems(diagnosis: Diagnosis) -> str:
     if diagnosis.images is None:
         lines.append("  image files were not looked at: name their folder by --images")
     else:
-        how = "decoded" if diagnosis.verified else "headers read; --verify decodes"
+        how = "decoded" if diagnosis.verified else "headers and ends read; --verify decodes"
         lines.append(f"  {diagnosis.num_files} image files looked at in {diagnosis.images} ({how})")
     return "\n".join(lines)
 

@@ -125,9 +125,11 @@ def annotation_table(entries: Sequence[AnnotationEntry]) -> AnnotationTable:
     boxes = np.fromiter(numbers, np.float64, 4 * len(entries)).reshape(-1, 4)  # (N, 4)
     # None becomes NaN; an area of NaN in the file itself counts as absent, too.
     areas = np.array([entry.area for entry in entries], np.float64)  # (N,)
-    areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
+    # Negative areas, and numbers that are too large, are found by the check of the rows.
+    with np.errstate(over="ignore"):
+        areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
     sizes = np.array([entry.size for entry in entries], np.float64)  # (N,)
-    with np.errstate(invalid="ignore"):  # a negative area is found by the check of the rows
+    with np.errstate(invalid="ignore"):
         sizes = np.where(np.isnan(sizes), np.sqrt(areas), sizes)
     return AnnotationTable(
         ids=entry_ids(entries),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
+from scale_match.core.boxes import GREATEST_COORDINATE
 from scale_match.core.errors import InputError
 from scale_match.core.records import (
     Annotations,
@@ -152,6 +153,9 @@ def _check_table(table: AnnotationTable, known: dict[str, IntArray], source: str
     boxes, areas = table.boxes, table.areas
     finite = np.logical_and.reduce(np.isfinite(boxes), axis=1)
     _check_rows(table, finite, boxes, ("bbox", "four finite numbers"), source)
+    small = np.logical_and.reduce(np.abs(boxes) <= GREATEST_COORDINATE, axis=1)
+    rule = f"four numbers of at most {GREATEST_COORDINATE:g} pixels"
+    _check_rows(table, small, boxes, ("bbox", rule), source)
     legal = np.logical_and.reduce(boxes[:, 2:] >= 0, axis=1)
     rule = "a box whose width and height are not negative"
     _check_rows(table, legal, boxes, ("bbox", rule), source)

@@ -30,6 +30,7 @@ __all__ = [
     "decode",
     "encode",
     "image_size",
+    "jpeg_is_closed",
     "read_image_bytes",
 ]
 
@@ -64,6 +65,7 @@ _AS_IT_IS = ("L", "RGB")
 _TO_RGB = ("1", "P", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that swap width and height
 _ORIENTATION = 0x0112
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class UnreadableImageError(InputError):
@@ -112,6 +114,18 @@ def decode(data: bytes, path: str | os.PathLike[str], size: tuple[int, int]) -> 
             profile = None  # it describes other channels
             upright = upright.convert("RGB")
         return Picture(np.asarray(upright), profile)
+
+
+def jpeg_is_closed(path: str | os.PathLike[str]) -> bool:
+    """Whether a file ends as a whole JPEG does; True for files of other kinds.
+
+    One that does not may have been cut off, or has something behind its end: decoding it tells.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(2) != _JPEG_START:
+            return True
+        file.seek(-2, os.SEEK_END)
+        return file.read(2) == _JPEG_END
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from scale_match.storage.image_files import (
     UnreadableImageError,
     decode,
     image_size,
+    jpeg_is_closed,
     read_image_bytes,
 )
 
@@ -46,7 +47,8 @@ def survey_images(
     Args:
         images: Images, or tiles; a tile must lie inside its file.
         folder: What file names are relative to.
-        verify: Decode all pixels, which finds files that are cut short; else headers are read.
+        verify: Decode all pixels, which finds damage inside of a file; else headers are read, and
+            JPEGs decoded that have no end.
         progress: Wraps the loop over the file names.
     """
     users: dict[str, list[ImageRecord]] = {}
@@ -60,7 +62,7 @@ def survey_images(
             continue
         try:
             size = image_size(path)
-            if verify:
+            if verify or not jpeg_is_closed(path):
                 decode(read_image_bytes(path), path, size)
         except UnreadableImageError as error:
             unreadable.append(str(error))
@@ -68,7 +70,7 @@ def survey_images(
         wrong += [sentence for image in users[name] if (sentence := _size_error(image, size))][:1]
     found = [
         *problem("missing_file", missing),
-        *problem("unreadable_file", unreadable),
+        *problem("unreadable_file", unreadable, most=None),
         *problem("wrong_size", wrong),
     ]
     return ImageSurvey(len(users), verify, tuple(found))

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from scale_match.core.boxes import box_sizes
+from scale_match.core.boxes import GREATEST_COORDINATE, box_sizes
 from scale_match.core.counted_sizes import image_sizes
 from scale_match.core.errors import InputError
 from scale_match.core.records import BoolArray, FloatArray, IntArray
@@ -163,7 +163,7 @@ def _columns(data: bytes | bytearray) -> tuple[IntArray, FloatArray, BoolArray] 
     known = _column(file.images, "id", np.int64), _column(file.categories, "id", np.int64)
     rules = (
         len(file.images) > 0,
-        np.isfinite(boxes).all() and (boxes[:, 2:] >= 0.0).all(),
+        (np.abs(boxes) <= GREATEST_COORDINATE).all() and (boxes[:, 2:] >= 0.0).all(),
         _all_different(_column(entries, "id", np.int64)) and all(map(_all_different, known)),
         np.isin(image_ids, known[0]).all(),
         np.isin(_column(entries, "category_id", np.int64), known[1]).all(),
