@@ -98,7 +98,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--policy",
         choices=POLICIES,
-        help="Scale Match of the pretraining (default: that of its config, else sm)",
+        help="how the pretraining gets objects of the target's sizes: Scale Match (sm, msm, gsm), "
+        "exact_tile or mosaic (docs/data.md), or not at all (default: that of its config, else sm)",
     )
     training.add_argument(
         "--scratch",
@@ -116,7 +117,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         default=(640, 512),
         metavar=("WIDTH", "HEIGHT"),
-        help="tiles to fine-tune on, in pixels (default: 640 512)",
+        help="tiles to fine-tune on, in pixels, whatever the config's TRAIN_TILES are (default: "
+        "640 512)",
     )
     training.add_argument(
         "--pretrain-steps", type=int, metavar="N", help="instead of the config's schedule"

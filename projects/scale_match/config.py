@@ -59,9 +59,10 @@ def _add_policy_keys(node: CfgNode) -> None:
     node.SIZE_PER = "image"
     # Least and greatest factor by which an image is resized.
     node.SCALE_RANGE = [0.1, 1.0]
-    # Factor of an image without a box, or whose draws were all out of range.
+    # Factor of an image without a box, or none of whose boxes would stay; with OUT_OF_RANGE
+    # "default" also in place of a factor out of range.
     node.DEFAULT_SCALE = 0.25
-    # Draws of "sm" before DEFAULT_SCALE is taken.
+    # Draws of "sm" until one is in SCALE_RANGE; the last one then goes by OUT_OF_RANGE.
     node.MAX_TRIES = 5
     # A drawn factor out of SCALE_RANGE: "clip" it or take DEFAULT_SCALE ("default").
     node.OUT_OF_RANGE = "clip"

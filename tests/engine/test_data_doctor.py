@@ -21,8 +21,10 @@ from scale_match.engine.data_doctor import (
     diagnose,
     write_advised_config,
 )
+from scale_match.engine.lazy_config import lazy_config
+from scale_match.engine.lazy_schedule import settle_schedule
 from scale_match.engine.registration import register_all
-from scale_match.engine.session import yacs_config
+from scale_match.engine.session import prepare, yacs_config
 from scale_match.engine.trainer import train
 from scale_match.modeling.levels import PyramidLevels
 from scale_match.report.advised_config import ConfigFiles
@@ -129,6 +131,23 @@ def test_a_config_for_a_gpu_builds_with_as_many_classes_as_categories(tmp_path):
     assert build_model(cfg).num_classes == 3
     assert str(annotations) == cfg.SCALE_MATCH.DATA.TEST_ANNOTATIONS
     assert cfg.SOLVER.BASE_LR == 0.01
+
+
+@pytest.mark.parametrize(("batch", "rate", "warm_up"), [(2, 0.01, 500), (8, 0.04, 125)])
+def test_the_advised_learning_rate_follows_the_batch(batch, rate, warm_up, tmp_path):
+    annotations, images = make_toy_dataset(tmp_path / "data")
+    diagnosis = diagnose(DoctorSettings(annotations, images)).diagnosis
+    for name in ("mine.yaml", "mine.py"):
+        write_advised_config(diagnosis, ConfigFiles(CONFIGS, annotations, images), tmp_path / name)
+    words = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "run")]
+    words += [] if batch == 2 else ["SOLVER.IMS_PER_BATCH", str(batch)]
+    solver = prepare(yacs_config(tmp_path / "mine.yaml", words), training=True).SOLVER
+    assert (pytest.approx(rate), warm_up) == (solver.BASE_LR, solver.WARMUP_ITERS)
+    words = [] if batch == 2 else [f"dataloader.train.total_batch_size={batch}"]
+    cfg = lazy_config(tmp_path / "mine.py", words)
+    settle_schedule(cfg, images_per_epoch=6, iterations_per_epoch=6 // batch + 1)
+    assert cfg.optimizer.lr == pytest.approx(rate)
+    assert cfg.lr_multiplier.warmup_iters == warm_up
 
 
 def test_a_config_inside_the_checkout_names_its_bases_relatively(tmp_path):

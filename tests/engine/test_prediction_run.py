@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -9,7 +11,11 @@ from torch import nn
 
 from scale_match.core.errors import InputError
 from scale_match.data.dataset_mapper import ScaleMatchDatasetMapper
-from scale_match.engine.prediction_run import find_images, predict_images
+from scale_match.engine.prediction_run import (
+    _picture_names,
+    named_images,
+    predict_images,
+)
 from scale_match.engine.predictor import Predictor
 
 
@@ -49,6 +55,10 @@ def images(tmp_path):
     return folder
 
 
+def find_images(inputs):
+    return list(named_images(inputs))
+
+
 def read(path):
     return json.loads(path.read_text())
 
@@ -61,6 +71,16 @@ def test_files_folders_and_patterns_name_images_each_once(images):
     assert find_images([str(images / "**" / "*.png")]) == [a, deep]
     # A file that is named is taken whatever it is called.
     assert find_images([str(images / "notes.txt")]) == [images / "notes.txt"]
+
+
+def test_a_name_is_relative_to_the_folder_that_was_named(images, monkeypatch):
+    names = ["a.png", "b.jpg", "deep/a.png"]
+    assert list(named_images([str(images)]).values()) == names
+    # The first input that names an image decides.
+    both = named_images([str(images / "deep"), str(images)])
+    assert list(both.values()) == ["a.png", "a.png", "b.jpg"]
+    monkeypatch.chdir(images)
+    assert list(named_images(["b.jpg", "deep/*.png"]).values()) == ["b.jpg", "deep/a.png"]
 
 
 @pytest.mark.parametrize("name", ["none.png", "*.tiff", "empty"])
@@ -91,6 +111,49 @@ def test_detections_images_and_pictures_are_written(predictor, images, tmp_path)
     drawn = {path.name for path in (tmp_path / "out" / "drawn").iterdir()}
     # Images of one name are told apart by their ids.
     assert drawn == {"a_1.png", "b.png", "a_3.png"}
+
+
+def test_every_picture_has_a_name_of_its_own():
+    names = ["x/a.jpg", "y/a.jpg", "z/a_1.jpg", "z/b.jpg", "z/b.png", "a_2.jpg", "a_2_2.jpg"]
+    pictures = _picture_names({k: Path(name) for k, name in enumerate(names, start=1)})
+    assert pictures == {
+        1: "a_1_1.png",
+        2: "a_2_2_2.png",
+        3: "a_1.png",
+        4: "b_4.png",
+        5: "b_5.png",
+        6: "a_2.png",
+        7: "a_2_2.png",
+    }
+
+
+def test_many_pictures_get_their_names_at_once():
+    start = perf_counter()
+    names = _picture_names({k: Path(f"{k % 7}/{k}.jpg") for k in range(100_000)})
+    assert perf_counter() - start < 10  # it was 100 s
+    assert len(set(names.values())) == 100_000
+
+
+def test_ids_of_an_annotation_file_are_written(predictor, images, tmp_path):
+    paths = find_images([str(images)])
+    ids = {"image_ids": (7, 70, 5), "category_ids": (4, 9)}
+    predict_images(predictor, paths, tmp_path / "out", **ids)
+    detections = read(tmp_path / "out" / "detections.json")
+    assert [one["image_id"] for one in detections] == [7, 7, 70, 70, 5, 5]
+    assert [one["category_id"] for one in detections] == [9, 4] * 3
+    entries = read(tmp_path / "out" / "images.json")
+    assert [(one["id"], one["file_name"]) for one in entries] == [
+        (image_id, str(path)) for image_id, path in zip((7, 70, 5), paths, strict=True)
+    ]
+    drawn = {path.name for path in (tmp_path / "out" / "drawn").iterdir()}
+    assert drawn == {"a_7.png", "b.png", "a_5.png"}
+
+
+def test_a_class_without_a_category_is_an_error(predictor, images, tmp_path):
+    assert predictor.num_classes is None  # this model does not tell it
+    with pytest.raises(InputError, match=r"finds class 1 \(from 0\), but there are 1 categories"):
+        predict_images(predictor, [images / "a.png"], tmp_path, category_ids=(4,))
+    assert not (tmp_path / "detections.json").exists()
 
 
 def test_the_protocol_of_the_model_is_written(predictor, images, tmp_path):

@@ -6,6 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from engine.tiny import YACS_FILE, make_data, yacs_opts
 from scale_match.core.errors import InputError
+from scale_match.engine.run_config import save_config
 from scale_match.engine.session import prepare, shared_seed, yacs_config
 
 
@@ -190,6 +191,7 @@ def test_keys_of_the_command_line_are_not_rescaled_and_steps_follow_them(data, t
 
 def test_the_saved_config_is_not_rescaled_again_but_for_another_batch(data, tmp_path):
     first = referring(data, tmp_path / "a")
+    save_config(first, tmp_path / "a")
     again = prepare(yacs_config(tmp_path / "a" / "config.yaml"), training=True)
     assert schedule_of(again) == schedule_of(first)
     assert again.SCALE_MATCH.SOLVER.REFERENCE_BATCH == 4
@@ -245,7 +247,7 @@ def test_a_warm_up_longer_than_the_training_is_said(data, tmp_path):
 
 
 def test_the_settled_config_and_the_schedule_are_written(data, tmp_path):
-    prepared(data, tmp_path, SEED=-1)
+    save_config(prepared(data, tmp_path, SEED=-1), tmp_path)
     log = (tmp_path / "log.txt").read_text()
     assert "6 images in batches of 2 are 3 iterations per epoch; 6 iterations" in log
     assert "Random seed of this run" in log

@@ -230,8 +230,15 @@ def test_an_evaluation_without_weights_is_refused(runner, data, tmp_path):
 
 def test_a_resume_from_another_models_folder_is_refused(runner, data, tmp_path):
     runner.train(data, tmp_path, max_iter=1)
+    before = (tmp_path / "config.yaml").read_bytes()
     with pytest.raises(InputError, match=r"model_final\.pth holds the weights of another model"):
         runner.train(data, tmp_path, resume=True, width=64)
+    with pytest.raises(InputError, match=r"model_final\.pth holds the weights of another model"):
+        runner.evaluate(data, tmp_path, resume=True, width=64)
+    # The config still fits the checkpoints beside it.
+    assert (tmp_path / "config.yaml").read_bytes() == before
+    runner.train(data, tmp_path, resume=True, max_iter=2)
+    assert (tmp_path / "config.yaml").read_bytes() != before
 
 
 def test_weights_of_another_model_are_refused(runner, data, tmp_path):

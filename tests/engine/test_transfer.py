@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -6,12 +8,22 @@ import torch
 
 from scale_match.core.errors import InputError
 from scale_match.engine import transfer
-from scale_match.engine.session import prepare
+from scale_match.engine.data_doctor import DoctorSettings, diagnose, write_advised_config
+from scale_match.engine.session import prepare, yacs_config
 from scale_match.engine.trainer import ScaleMatchTrainer
 from scale_match.engine.transfer import run_transfer
-from scale_match.engine.transfer_configs import build_configs, config_fingerprint, data_fingerprint
+from scale_match.engine.transfer_configs import (
+    build_configs,
+    config_fingerprint,
+    data_fingerprint,
+    pretraining_policy,
+)
 from scale_match.engine.transfer_report import results_table
 from scale_match.engine.transfer_settings import CocoFiles, TransferSettings, find_config
+from scale_match.report.advised_config import ConfigFiles
+from scale_match.storage.annotations import read_raw_coco
+from scale_match.storage.files import write_json
+from scale_match.storage.tiling import tile_annotations
 from toy import make_toy_dataset
 
 STAGES = (
@@ -205,6 +217,83 @@ def test_the_policy_asked_for_is_that_of_the_pretraining_only(settings, tmp_path
     assert configs.finetune.SCALE_MATCH.POLICY == "none"
 
 
+def test_a_target_of_tiles_is_refused_before_the_pretraining(settings, data, tmp_path):
+    tiles = tmp_path / "tiles.json"
+    write_json(tiles, tile_annotations(read_raw_coco(data["target"].annotations), tile=(64, 64)))
+    target = CocoFiles(tiles, data["target"].images)
+    with pytest.raises(InputError, match=r"tile"):
+        run_transfer(settings(tmp_path, target=target))
+    assert not (tmp_path / "pretrain").exists()
+
+
+@pytest.mark.parametrize(("policy", "key"), [("mosaic", "MOSAIC"), ("exact_tile", "EXACT_TILE")])
+def test_parts_of_images_may_take_the_place_of_a_policy(settings, tmp_path, policy, key):
+    node = build_configs(settings(tmp_path, policy=policy, tile=(320, 256))).pretrain.SCALE_MATCH
+    assert (node.POLICY, node.AUGMENT[key]) == ("none", [256, 320])
+    # A config that names a size keeps it, and needs no option.
+    opts = ("SCALE_MATCH.POLICY", "none", f"SCALE_MATCH.AUGMENT.{key}", "[64,96]")
+    for asked in (policy, None):
+        configs = build_configs(settings(tmp_path, policy=asked, opts=opts))
+        assert configs.pretrain.SCALE_MATCH.AUGMENT[key] == [64, 96]
+        assert configs.finetune.SCALE_MATCH.AUGMENT[key] == []
+        assert pretraining_policy(configs.pretrain) == policy
+    other = build_configs(settings(tmp_path, policy="msm", opts=opts)).pretrain.SCALE_MATCH
+    assert (other.POLICY, other.AUGMENT[key]) == ("msm", [])
+
+
+@pytest.mark.parametrize("policy", ["mosaic", "exact_tile"])
+def test_parts_of_images_are_transferred(settings, tmp_path, policy):
+    length = {"pretrain_steps": 1, "finetune_steps": 1, "scratch": False, "test": None}
+    wanted = settings(tmp_path, policy=policy, tile=(96, 96), **length)
+    results = run_transfer(wanted)
+    assert results["protocol"]["policy"] == policy
+    cfg = yacs_config(tmp_path / "pretrain/config.yaml")
+    assert str(tmp_path / "histogram/target.json") == cfg.SCALE_MATCH.TARGET
+    again = run_transfer(wanted)
+    assert all(stage["skipped"] for stage in again["stages"].values())
+
+
+def test_a_config_of_the_data_doctor_is_transferred(settings, data, repository, tmp_path):
+    shape = {"num_images": 2, "width": 960, "height": 256, "boxes_per_image": 12}
+    target = CocoFiles(*make_toy_dataset(tmp_path / "large", **shape))
+    diagnosis = diagnose(
+        DoctorSettings(target.annotations, target.images, backbone="r18")
+    ).diagnosis
+    config = tmp_path / "mine.yaml"
+    files = ConfigFiles(
+        repository / "configs", target.annotations, target.images, *astuple(data["test"])
+    )
+    write_advised_config(diagnosis, files, config)
+    assert yacs_config(config).SCALE_MATCH.TRAIN_TILES.ENABLED
+    length = {"pretrain_steps": 1, "finetune_steps": 1, "scratch": False, "test": None}
+    options = {"target": target, "tile": (320, 256), **length}
+    results = run_transfer(settings(tmp_path / "out", config=config, **options))
+    assert results["protocol"]["steps"] == {"pretrain": 1, "finetune": 1}
+    for stage in ("pretrain", "finetune"):
+        cfg = yacs_config(tmp_path / "out" / stage / "config.yaml")
+        assert not cfg.SCALE_MATCH.TRAIN_TILES.ENABLED
+        assert str(tmp_path / "out" / stage) == cfg.OUTPUT_DIR
+
+
+@pytest.mark.parametrize(
+    ("tile", "sizes"),
+    [((64, 64), r"--tile; SCALE_MATCH.TRAIN_TILES.SIZE is \[640, 512\]"), ((640, 512), "--tile")],
+)
+def test_tiles_that_loading_would_cut_are_left_out_and_it_is_said(
+    settings, tmp_path, caplog, tile, sizes
+):
+    caplog.set_level("INFO")
+    opts = ("SCALE_MATCH.TRAIN_TILES.ENABLED", "True")
+    configs = build_configs(settings(tmp_path, opts=opts, tile=tile))
+    for cfg in (configs.pretrain, configs.finetune):
+        assert not cfg.SCALE_MATCH.TRAIN_TILES.ENABLED
+    (said,) = caplog.messages
+    assert re.search(rf"TRAIN_TILES.ENABLED does not count .* {tile[0]}x.* \({sizes}\)$", said)
+    caplog.clear()
+    build_configs(settings(tmp_path))
+    assert not caplog.messages
+
+
 def test_a_config_with_a_policy_keeps_it(settings, repository, tmp_path):
     msm = repository / "configs/coco/adap_retinanet_r18_fpn_1x_coco_msm.yaml"
     configs = build_configs(settings(tmp_path, pretrain_config=msm))
@@ -296,7 +385,10 @@ def test_a_source_without_categories_is_an_error(settings, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"policy": "esm"}, "--policy must be one of sm, msm, gsm, none, not 'esm'"),
+        (
+            {"policy": "esm"},
+            "--policy must be one of sm, msm, gsm, exact_tile, mosaic, none, not 'esm'",
+        ),
         ({"seed": -1}, "--seed must not be negative, but is -1"),
         ({"num_gpus": 0}, "--num-gpus must be at least 1, but is 0"),
         ({"pretrain_steps": 0}, "--pretrain-steps must be at least 1, but is 0"),

@@ -34,7 +34,7 @@ def test_the_settings_are_those_of_the_advice(found, tmp_path):
     }
     assert ours["TILES"] == {"ENABLED": True, "SIZE": [640, 512], "OVERLAP": [100, 100]}
     assert ours["TRAIN_TILES"] == ours["TILES"]
-    assert ours["SOLVER"] == {"CLIP_GLOBAL_NORM": 1.0}
+    assert ours["SOLVER"] == {"CLIP_GLOBAL_NORM": 1.0, "REFERENCE_BATCH": 2}
     assert content["SOLVER"] == {"IMS_PER_BATCH": 2, "BASE_LR": 0.01}
     assert text.startswith("# Advised by tools/analyze.py for gt.json: 1 objects in 1 images\n")
 

@@ -1,9 +1,11 @@
 """A data file is looked up here first, then below detectron2's data root."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from scale_match.core.errors import InputError
 from scale_match.storage.locations import data_root, resolve_data_path
 
 
@@ -41,8 +43,20 @@ def test_a_file_that_is_not_here_is_found_below_the_data_root(places):
     assert resolve_data_path(Path("coco")) == root / "coco"
 
 
-def test_a_file_that_is_nowhere_stays_as_named(places):
-    assert resolve_data_path("coco/a.json") == Path("coco/a.json")
+def test_a_file_that_is_nowhere_is_refused_with_both_places(places, monkeypatch):
+    here, root = places
+    said = re.escape(f"cannot read coco/a.json: it is neither in {here} nor in {root} (the folder")
+    with pytest.raises(InputError, match=rf"^{said} of data sets, DETECTRON2_DATASETS\)$"):
+        resolve_data_path("coco/a.json")
+    monkeypatch.delenv("DETECTRON2_DATASETS")
+    said = re.escape(f"neither in {here} nor in {here / 'datasets'} (")
+    with pytest.raises(InputError, match=rf"{said}.* DETECTRON2_DATASETS, which is not set\)$"):
+        resolve_data_path("coco/a.json")
+
+
+def test_a_folder_that_is_nowhere_stays_as_named(places):
+    # An evaluation registers the training set too and does not need its images.
+    assert resolve_data_path("coco/train2017") == Path("coco/train2017")
 
 
 def test_an_absolute_path_stays(places, tmp_path):

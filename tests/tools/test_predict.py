@@ -70,6 +70,76 @@ def test_predictions_are_what_the_evaluation_of_the_model_sees(main, trained, da
     assert evaluated == predicted
 
 
+@pytest.fixture
+def ground_truth(data, tmp_path):
+    """A function that writes the data's annotation file with other ids, and further changes."""
+
+    def write(**changes):
+        content = json.loads(data[0].read_text())
+        for entry in content["images"]:
+            entry["id"] = 100 - entry["id"]
+        for entry in content["annotations"]:
+            entry |= {"image_id": 100 - entry["image_id"], "category_id": 7}
+        content["categories"][0]["id"] = 7
+        path = tmp_path / "other_ids.json"
+        path.write_text(json.dumps(content | changes))
+        return path
+
+    return write
+
+
+def test_predictions_with_the_ids_of_a_file_score_as_the_evaluation(
+    main, trained, data, ground_truth, tmp_path, capsys
+):
+    name, folder = trained
+    runner, path = RUNNERS[name], ground_truth()
+    overrides = runner.overrides(
+        (path, data[1]), tmp_path, weights=folder / "model_final.pth", test=path
+    )
+    runner.front_end.evaluate(runner.front_end.load(runner.file, [*overrides, *ALL_SCORES[name]]))
+    predict(main, trained, data, tmp_path / "found", "--annotations", str(path))
+    detections = json.loads((tmp_path / "found" / "detections.json").read_text())
+    assert {(one["image_id"], one["category_id"]) for one in detections} == {(99, 7), (98, 7)}
+    main_of("evaluate.py")(
+        [
+            *("--gt", str(path), "--dt", str(tmp_path / "found" / "detections.json")),
+            *("--protocol", str(tmp_path / "found" / "protocol.json")),
+            *("--output", str(tmp_path / "scores.json")),
+        ]
+    )
+    scores = [
+        json.loads(one.read_text())
+        for one in (tmp_path / "scores.json", tmp_path / "inference" / "scores.json")
+    ]
+    assert scores[0]["AP_maxDets1000"]["all_25"] > 0.0
+    for key in ("AP_maxDets1000", "AR", "AP_counts"):
+        assert scores[0][key] == scores[1][key]
+    assert "note:" not in capsys.readouterr().out
+
+
+def test_images_and_classes_that_a_file_does_not_have_are_refused(
+    main, trained, data, ground_truth, tmp_path
+):
+    output = tmp_path / "found"
+    content = json.loads(ground_truth().read_text())
+    one = ground_truth(images=content["images"][:1], annotations=[])
+    with pytest.raises(InputError, match=r"image .*0002\.jpg is not in .*other_ids\.json"):
+        predict(main, trained, data, output, "--annotations", str(one))
+    two = ground_truth(categories=[*content["categories"], {"id": 3, "name": "more"}])
+    with pytest.raises(InputError, match=r"model has 1 classes, but .*other_ids.json has 2 categ"):
+        predict(main, trained, data, output, "--annotations", str(two))
+    assert not output.exists()
+
+
+def test_images_of_the_file_that_were_not_given_are_mentioned(
+    main, trained, data, ground_truth, tmp_path, capsys
+):
+    more = {"id": 3, "file_name": "more.jpg", "width": 8, "height": 8}
+    path = ground_truth(images=[*json.loads(ground_truth().read_text())["images"], more])
+    predict(main, trained, data, tmp_path / "found", "--annotations", str(path))
+    assert f"note: detections of 2 of the 3 images of {path};" in capsys.readouterr().out
+
+
 def test_weights_are_needed(main, trained, data, tmp_path):
     _, folder = trained
     with pytest.raises(InputError, match="there are no weights to evaluate"):

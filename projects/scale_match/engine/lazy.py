@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from argparse import Namespace
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any, cast
 
 import torch
 from detectron2.config import instantiate
-from detectron2.engine import default_setup
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -35,6 +33,7 @@ from scale_match.engine.overrides import overrides_of, record_overrides
 from scale_match.engine.precision import autocast_type
 from scale_match.engine.preflight_runs import lazy_facts, look_at
 from scale_match.engine.registration import register_all
+from scale_match.engine.run_config import save_config, set_up_run
 from scale_match.engine.session import shared_seed
 from scale_match.engine.starting_point import load_starting_point
 from scale_match.engine.step import LoaderBuilder, TrainStep
@@ -72,7 +71,10 @@ def train(
         images_per_epoch=loader.images_per_epoch,
         iterations_per_epoch=loader.iterations_per_epoch,
     )
-    default_setup(cfg, Namespace(eval_only=False))
+    output_dir = Path(cfg.train.output_dir)
+    set_up_run(cfg, output_dir, training=True)
+    # The optimizer's node gets the model below, which no file can hold.
+    settled = copy.deepcopy(cfg)
     model = _build_model(cfg, ("train", "test"))
     check_regions(model, getattr(loader.dataset, "mapper", None))
     check_accumulation(
@@ -87,7 +89,7 @@ def train(
         optimizer,
         build_loader=_loader_builder(cfg, loader),
         seed=cfg.train.seed,
-        output_dir=Path(cfg.train.output_dir),
+        output_dir=output_dir,
         clip_global_norm=cfg.train.clip_global_norm,
         precision=autocast_type(
             cfg.train.device, cfg.train.amp.get("dtype", "bf16"), enabled=cfg.train.amp.enabled
@@ -107,6 +109,7 @@ def train(
         is_lazy=True,
         reset_head=reset_head,
     )
+    save_config(settled, output_dir)
     if preflight and comm.is_main_process():
         look_at(lazy_facts(cfg, loader, model, build_tiled_model(cfg, model)))
     with stopping_early(), closing(step), dead_workers_explained():
@@ -129,7 +132,8 @@ def evaluate(cfg: DictConfig, *, resume: bool = False) -> Metrics:
         InputError: Anything that the user can put right, as no weights at all.
     """
     cfg = _start(cfg, training=False)
-    default_setup(cfg, Namespace(eval_only=True))
+    output_dir = Path(cfg.train.output_dir)
+    set_up_run(cfg, output_dir, training=False)
     model = _build_model(cfg, ("test",))
     checkpointer = AtomicCheckpointer(model, cfg.train.output_dir)
     load_to_evaluate(
@@ -139,6 +143,7 @@ def evaluate(cfg: DictConfig, *, resume: bool = False) -> Metrics:
         key="train.init_checkpoint",
         ema_decay=cfg.train.get("ema_decay", 0.0),
     )
+    save_config(cfg, output_dir)
     return _test(cfg, model)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from scale_match.core.errors import InputError
 
-__all__ = ["check_classes", "check_frozen_layers", "check_regions", "log_model"]
+__all__ = ["check_classes", "check_frozen_layers", "check_regions", "classes_of", "log_model"]
 
 _logger = logging.getLogger(__name__)
 
@@ -78,6 +78,12 @@ def check_regions(model: nn.Module, mapper: object) -> None:
         )
 
 
+def classes_of(model: nn.Module) -> int | None:
+    """The number of a detector's classes; None if it does not say."""
+    holder = getattr(model, "roi_heads", model)
+    return getattr(holder, "num_classes", None)
+
+
 def check_classes(model: nn.Module, dataset_names: Sequence[str]) -> None:
     """Refuses data sets with another number of categories than the model has classes.
 
@@ -88,8 +94,7 @@ def check_classes(model: nn.Module, dataset_names: Sequence[str]) -> None:
     Raises:
         InputError: Names data set, both numbers, and the keys to change.
     """
-    holder = getattr(model, "roi_heads", model)
-    num_classes = getattr(holder, "num_classes", None)
+    num_classes = classes_of(model)
     if num_classes is None:
         return
     for name in dataset_names:

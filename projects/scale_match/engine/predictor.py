@@ -17,9 +17,11 @@ from scale_match.engine.checkpoint import AtomicCheckpointer
 from scale_match.engine.ema import load_to_evaluate
 from scale_match.engine.launch import check_device
 from scale_match.engine.lazy import build_tiled_model
+from scale_match.engine.model_checks import classes_of
 from scale_match.engine.protocol import model_protocol
 from scale_match.engine.registration import register_all
 from scale_match.engine.trainer import ScaleMatchTrainer
+from scale_match.inference.tiled_model import TiledModel
 
 __all__ = ["Prediction", "Predictor", "lazy_predictor", "yacs_predictor"]
 
@@ -61,6 +63,12 @@ class Predictor:
     def protocol(self) -> dict[str, Any]:
         """What a score of its detections depends on and only the model knows."""
         return model_protocol(self._model, self._mapper)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of the model; None if it does not say."""
+        model = self._model
+        return classes_of(model.model if isinstance(model, TiledModel) else model)
 
     @torch.no_grad()
     def __call__(self, path: Path, *, image_id: int = 0, min_score: float = 0.0) -> Prediction:

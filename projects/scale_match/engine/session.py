@@ -3,14 +3,12 @@
 import difflib
 import logging
 import secrets
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
-from detectron2.engine import default_setup
 from detectron2.utils import comm
 
 from scale_match.config import add_scale_match_config
@@ -21,6 +19,7 @@ from scale_match.engine.launch import check_device
 from scale_match.engine.logs import start_logs
 from scale_match.engine.overrides import record_overrides
 from scale_match.engine.registration import register_all
+from scale_match.engine.run_config import set_up_run
 from scale_match.engine.yacs_schedule import with_schedule
 
 __all__ = ["prepare", "shared_seed", "with_data_sets", "yacs_config"]
@@ -64,8 +63,8 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
 
     Returns:
         A frozen copy in which ``DATASETS``, ``SEED`` and the schedule
-        (:mod:`scale_match.engine.yacs_schedule`) are settled; it is also written to
-        ``OUTPUT_DIR/config.yaml``.
+        (:mod:`scale_match.engine.yacs_schedule`) are settled;
+        :func:`~scale_match.engine.run_config.save_config` writes it once the weights are loaded.
 
     Raises:
         InputError: A file is missing or broken, there is nothing to train or evaluate on, the
@@ -89,7 +88,7 @@ def prepare(cfg: CfgNode, *, training: bool) -> CfgNode:
     for name in cfg.DATASETS.TEST:
         evaluation_dicts(name)
     cfg.freeze()
-    default_setup(cfg, Namespace(eval_only=not training))
+    set_up_run(cfg, Path(cfg.OUTPUT_DIR), training=training)
     return cfg
 
 

@@ -32,6 +32,7 @@ from scale_match.engine.loading import dead_workers_explained
 from scale_match.engine.model_checks import check_classes, log_model
 from scale_match.engine.precision import autocast_type
 from scale_match.engine.preflight_runs import look_at, yacs_facts
+from scale_match.engine.run_config import save_config
 from scale_match.engine.session import prepare
 from scale_match.engine.starting_point import load_starting_point
 from scale_match.engine.step import TrainStep
@@ -95,6 +96,7 @@ def evaluate(cfg: CfgNode, *, resume: bool = False) -> Metrics:
         key="MODEL.WEIGHTS",
         ema_decay=cfg.SCALE_MATCH.SOLVER.EMA_DECAY,
     )
+    save_config(cfg, Path(cfg.OUTPUT_DIR))
     return ScaleMatchTrainer.test(cfg, model)
 
 
@@ -150,7 +152,7 @@ class ScaleMatchTrainer(DefaultTrainer):
         self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True, *, reset_head: bool = False) -> None:
-        """Goes on from the last checkpoint, or starts from ``MODEL.WEIGHTS``.
+        """Goes on from the last checkpoint, or starts from ``MODEL.WEIGHTS``; saves the config.
 
         Args:
             resume: Whether to look for a checkpoint in ``OUTPUT_DIR``.
@@ -167,6 +169,7 @@ class ScaleMatchTrainer(DefaultTrainer):
             reset_head=reset_head,
         ):
             self.start_iter = self.iter + 1
+        save_config(self.cfg, Path(self.cfg.OUTPUT_DIR))
 
     def preflight(self) -> None:
         """Warns of what is likely to be a mistake, in the first process."""

@@ -32,6 +32,7 @@ from scale_match.engine.transfer_configs import (
     build_configs,
     config_fingerprint,
     data_fingerprint,
+    pretraining_policy,
 )
 from scale_match.engine.transfer_pictures import SIZES_PLOT, draw_pictures
 from scale_match.engine.transfer_report import peak_memory, policy_name, write_results
@@ -101,8 +102,8 @@ class _Job:
     def run(self) -> None:
         """All stages in their order."""
         self._histogram()
+        self._tile()  # before the long part: what cannot be cut into tiles is refused at once
         self._pretrain()
-        self._tile()
         self._train_on_target("finetune", weights=self._folder("pretrain") / _FINAL_WEIGHTS)
         self._evaluate("evaluation", of="finetune")
         if self._settings.scratch:
@@ -139,7 +140,7 @@ class _Job:
 
     def _pretrain(self) -> None:
         cfg = self._configs.pretrain
-        policy = cfg.SCALE_MATCH.POLICY
+        policy = pretraining_policy(cfg)
         stage_settings = {
             "config": config_fingerprint(cfg),
             "initial_weights": str(cfg.MODEL.WEIGHTS),
@@ -214,7 +215,7 @@ class _Job:
         self._run(name, f"Evaluation on the test images ({of})", stage_settings, [_METRICS], work)
 
     def _pictures(self) -> None:
-        test, policy = self._settings.test, self._configs.pretrain.SCALE_MATCH.POLICY
+        test, policy = self._settings.test, pretraining_policy(self._configs.pretrain)
         found = None if test is None else self._folder("evaluation") / _DETECTIONS
         cfg = self._configs.pretrain.clone()
         cfg.SCALE_MATCH.TARGET = str(self._scale_match_target(policy))
@@ -278,7 +279,7 @@ class _Job:
 def _stage_names(settings: TransferSettings) -> list[str]:
     """The stages of a transfer in their order."""
     evaluated = settings.test is not None
-    names = ["histogram", "pretrain", "tiles", "finetune"]
+    names = ["histogram", "tiles", "pretrain", "finetune"]
     names += ["evaluation"] if evaluated else []
     names += ["scratch"] if settings.scratch else []
     names += ["scratch_evaluation"] if settings.scratch and evaluated else []

@@ -1,6 +1,8 @@
 """The configs of a transfer's trainings: one detector, with data, weights and schedule of each."""
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,19 @@ from detectron2.config import CfgNode
 from scale_match.core.errors import InputError
 from scale_match.engine.overrides import record_overrides
 from scale_match.engine.session import yacs_config
-from scale_match.engine.transfer_settings import CocoFiles, TransferSettings
+from scale_match.engine.transfer_settings import PARTS, CocoFiles, TransferSettings
 from scale_match.storage.annotations import read_annotations
 from scale_match.storage.files import file_sha256
 
-__all__ = ["TransferConfigs", "build_configs", "config_fingerprint", "data_fingerprint"]
+__all__ = [
+    "TransferConfigs",
+    "build_configs",
+    "config_fingerprint",
+    "data_fingerprint",
+    "pretraining_policy",
+]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +50,17 @@ def build_configs(settings: TransferSettings) -> TransferConfigs:
     """
     pretrain = _config(settings, settings.pretrain_config or settings.config)
     finetune = _config(settings, settings.config)
+    _leave_out_training_tiles([pretrain, finetune], settings.tile)
     if not settings.reset_head:
         _check_same_detector(pretrain, finetune)
-    policy = settings.policy or _policy_of(pretrain)
-    pretrain.SCALE_MATCH.POLICY = policy
+    policy = settings.policy or pretraining_policy(pretrain)
+    if settings.policy is None and policy == "none":
+        policy = "sm"
+    _set_policy(pretrain, policy, settings.tile)
     # Monotone Scale Match ranks the sizes of what it trains on.
     pretrain.SCALE_MATCH.SOURCE = ""
     _set_training_data(pretrain, settings.source)
-    finetune.SCALE_MATCH.POLICY = "none"
+    _set_policy(finetune, "none", settings.tile)
     _set_classes(finetune, settings.target)
     _set_steps(pretrain, settings.pretrain_steps)
     _set_steps(finetune, settings.finetune_steps)
@@ -99,6 +112,25 @@ def _config(settings: TransferSettings, path: Path) -> CfgNode:
     return cfg
 
 
+def _leave_out_training_tiles(cfgs: Sequence[CfgNode], tile: tuple[int, int]) -> None:
+    """Switches the tiles off that loading would cut, as in a config of ``analyze.py``.
+
+    Scale Match takes whole images of the source, and the target is cut by a stage of its own, whose
+    tiles cannot be cut again.
+    """
+    nodes = [cfg.SCALE_MATCH.TRAIN_TILES for cfg in cfgs if cfg.SCALE_MATCH.TRAIN_TILES.ENABLED]
+    for node in nodes:
+        node.ENABLED = False
+    others = {tuple(node.SIZE) for node in nodes} - {tile}
+    if nodes:
+        _logger.info(
+            "SCALE_MATCH.TRAIN_TILES.ENABLED does not count here: the pretraining is on whole "
+            "images, the fine-tuning on tiles of %dx%d (--tile%s)",
+            *tile,
+            "".join(f"; SCALE_MATCH.TRAIN_TILES.SIZE is {list(size)}" for size in sorted(others)),
+        )
+
+
 def _check_same_detector(pretrain: CfgNode, finetune: CfgNode) -> None:
     """Says before the pretraining what loading its weights would refuse after it."""
     nodes = pretrain, finetune
@@ -115,9 +147,21 @@ def _check_same_detector(pretrain: CfgNode, finetune: CfgNode) -> None:
             )
 
 
-def _policy_of(cfg: CfgNode) -> str:
-    policy = str(cfg.SCALE_MATCH.POLICY)
-    return "sm" if policy == "none" else policy
+def pretraining_policy(cfg: CfgNode) -> str:
+    """How a config gets objects of the target's sizes, as ``--policy`` calls it."""
+    for policy, key in PARTS.items():
+        if cfg.SCALE_MATCH.AUGMENT[key]:
+            return policy
+    return str(cfg.SCALE_MATCH.POLICY)
+
+
+def _set_policy(cfg: CfgNode, policy: str, tile: tuple[int, int]) -> None:
+    """Puts one way to get the target's sizes in the place of that of the config."""
+    node = cfg.SCALE_MATCH
+    for part, key in PARTS.items():
+        size = list(node.AUGMENT[key]) or [tile[1], tile[0]]  # height and width
+        node.AUGMENT[key] = size if part == policy else []
+    node.POLICY = "none" if policy in PARTS else policy
 
 
 def _set_training_data(cfg: CfgNode, files: CocoFiles) -> None:

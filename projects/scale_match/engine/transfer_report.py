@@ -16,7 +16,7 @@ from detectron2.config import CfgNode
 import scale_match
 from scale_match.core.average_precision import SIZE_RANGES
 from scale_match.core.metric_tables import compare_runs
-from scale_match.engine.transfer_configs import TransferConfigs
+from scale_match.engine.transfer_configs import TransferConfigs, pretraining_policy
 from scale_match.engine.transfer_settings import CocoFiles, TransferSettings
 from scale_match.engine.transfer_stages import StageOutcome
 from scale_match.scoring.files import SCORES_FILE
@@ -31,6 +31,8 @@ _POLICY_NAMES = {
     "sm": "Scale Match",
     "msm": "monotone Scale Match",
     "gsm": "Gaussian Scale Match",
+    "exact_tile": "exact-scale tiles",
+    "mosaic": "mosaics",
     "none": "without Scale Match",
 }
 _DETECTOR_NAMES = {
@@ -149,7 +151,7 @@ def _protocol(
     }
     return {
         "detector": detector_name(cfg),
-        "policy": configs.pretrain.SCALE_MATCH.POLICY,
+        "policy": pretraining_policy(configs.pretrain),
         "test_annotations": None if test is None else str(test.annotations),
         "test_tile": list(tiles.SIZE) if tiles.ENABLED else None,
         "test_overlap": list(tiles.OVERLAP) if tiles.ENABLED else None,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from scale_match.core.errors import InputError
 
-__all__ = ["POLICIES", "CocoFiles", "TransferSettings", "find_config"]
+__all__ = ["PARTS", "POLICIES", "CocoFiles", "TransferSettings", "find_config"]
 
-POLICIES = ("sm", "msm", "gsm", "none")
+# Samplers of parts of images, which train in place of a policy; their keys below AUGMENT.
+PARTS = {"exact_tile": "EXACT_TILE", "mosaic": "MOSAIC"}
+POLICIES = ("sm", "msm", "gsm", *PARTS, "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ class TransferSettings:
         config: yacs file of the fine-tuning: detector, solver, tiles of the evaluation.
         test: Images to evaluate on; None trains only.
         pretrain_config: yacs file of the pretraining, of the same detector; None takes ``config``.
-        policy: "sm", "msm", "gsm" or "none"; None takes that of the pretraining's config, or "sm"
-            where it has none.
+        policy: How the pretraining gets the target's sizes: "sm", "msm", "gsm", "exact_tile" or
+            "mosaic" (as large as ``tile`` where the config names no size), or "none"; None takes
+            what the pretraining's config does, or "sm" where it does nothing.
         scratch: Also train without the source, for as many fine-tuning steps from the same seed.
         seed: Of data order, draws and initial weights.
         device: "cpu", "cuda", ...; None takes that of the configs.

@@ -17,13 +17,16 @@ _BASES = {
     "r50": ["Base-AdapRetinaNet.yaml"],
     "r18": ["Base-AdapRetinaNet.yaml", "Base-R18.yaml"],
 }
-# Leaf settings of Adap RetinaNet-c for two tiles a step; Base-R18 has its own.
+# Leaf settings of Adap RetinaNet-c for two tiles a step. Base-R18 has its own, and no reference
+# batch: its optimizer is AdamW, and the linear rule is SGD's.
 _R50_SOLVER = """SOLVER:
   IMS_PER_BATCH: 2
   BASE_LR: 0.01
 """
-_R50_CLIPPING = """  SOLVER:
+_R50_OWN_SOLVER = """  SOLVER:
     CLIP_GLOBAL_NORM: 1.0
+    # another SOLVER.IMS_PER_BATCH gets another learning rate in proportion
+    REFERENCE_BATCH: 2
 """
 
 
@@ -83,7 +86,7 @@ def advised_config(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, out
             f"{_flow(advice.scale_match.scale_range)}\n"
         )
     parts += [
-        _R50_CLIPPING if backbone == "r50" else "",
+        _R50_OWN_SOLVER if backbone == "r50" else "",
         f"OUTPUT_DIR: {_quoted(f'output/{output.stem}')}\n",
     ]
     return "".join(parts)
@@ -142,6 +145,8 @@ def _lazy_text(diagnosis: Diagnosis, advice: Advice, files: ConfigFiles, output:
         lines += [
             "dataloader.train.total_batch_size = 2",
             "optimizer.lr = 0.01",
+            "# another total_batch_size gets another learning rate in proportion",
+            "train.reference_batch = 2",
             "train.clip_global_norm = 1.0",
         ]
     lines.append(f"train.output_dir = {f'output/{output.stem}'!r}")

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from scale_match.core.errors import InputError
+
 __all__ = ["DATA_ROOT_VARIABLE", "data_root", "resolve_data_path"]
 
 DATA_ROOT_VARIABLE = "DETECTRON2_DATASETS"
@@ -26,11 +28,23 @@ def resolve_data_path(path: str | os.PathLike[str]) -> Path:
 
     Returns:
         The path itself when it is absolute or exists in the current folder; else the path below
-        the data root when that exists; else the path itself, so that the message about the missing
-        file shows what the user wrote.
+        the data root when that exists. A folder (a name without an ending) that is in neither
+        place stays as it is, for not every run reads the images.
+
+    Raises:
+        InputError: A relative file is in neither place; the message names both. (Whoever opens an
+            absolute one says that it is not there.)
     """
     given = Path(path).expanduser()
     if given.is_absolute() or given.exists():
         return given
-    below_root = data_root() / given
-    return below_root if below_root.exists() else given
+    root = data_root()
+    if (root / given).exists():
+        return root / given
+    if not given.suffix:
+        return given
+    unset = "" if os.environ.get(DATA_ROOT_VARIABLE) else ", which is not set"
+    raise InputError(
+        f"cannot read {path}: it is neither in {Path.cwd()} nor in {root.absolute()} (the folder "
+        f"of data sets, {DATA_ROOT_VARIABLE}{unset})"
+    )
