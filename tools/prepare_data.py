@@ -1,4 +1,4 @@
-"""Prepare data for training: erase, cut, select, shrink, merge and convert.
+"""Prepare data for training: erase, cut, select, shrink, merge, split and convert.
 
 Run with `--help` after a subcommand for its options and an example. Output is written whole or not
 at all, images before the annotation file; a run that was stopped goes on where it stopped.
@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from prepare import convert, dense, erase, merge, shrink, tasks, tile, tinyperson
+from prepare import convert, dense, erase, merge, shrink, split, tasks, tile, tinyperson
 
 from scale_match.cli import run_tool
 
@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
-    for subcommand in (erase, tile, tasks, dense, shrink, merge, convert, tinyperson):
+    for subcommand in (erase, tile, tasks, dense, shrink, merge, split, convert, tinyperson):
         subcommand.add_to(subcommands)
     return parser
 

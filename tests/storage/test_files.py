@@ -89,6 +89,11 @@ def test_a_folder_in_the_way_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_a_name_that_is_too_long_is_an_error_of_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*x\.json: File name too long$"):
+        write_json(tmp_path / f"{'x' * 300}.json", {})
+
+
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write .*inner: (File exists|Not a directory)"):

@@ -17,7 +17,17 @@ from scale_match.storage.annotations import read_annotations
 from tiny_set_files import make_tiny_set
 from toy import make_toy_dataset
 
-SUBCOMMANDS = ["erase", "tile", "tasks", "dense", "shrink", "merge", "convert", "tinyperson"]
+SUBCOMMANDS = [
+    "erase",
+    "tile",
+    "tasks",
+    "dense",
+    "shrink",
+    "merge",
+    "split",
+    "convert",
+    "tinyperson",
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -143,7 +143,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise  # the block failed with another file
         raise _cannot("write", path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what is wrong with the name has been said
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
