@@ -1,7 +1,7 @@
 """From a data set dictionary to a model's input, with Scale Match and tiles.
 
 What a call returns is a function of (seed, image id, epoch): it makes its own generator, seeds
-numpy's global one for detectron2's augmentations, and puts the global state back. So the number of
+numpy's global one for detectron2's augmentations, and lets it go on where it was. So the number of
 workers and processes does not change the training data, nor does a resume.
 """
 
